@@ -1,0 +1,2 @@
+/** Lathe: measures, optimizes and validates neural networks. */
+package dev.lathe;
