@@ -1,0 +1,131 @@
+package dev.lathe.backend;
+
+import dev.lathe.tensor.DType;
+import dev.lathe.tensor.Tensor;
+import dev.lathe.tensor.Weight;
+import java.lang.foreign.MemorySegment;
+import java.util.List;
+
+/**
+ * The operations that a model needs, at the granularity that hardware wants fused. Calls are
+ * carried out in the order in which they are made, and may return before the work is done: {@link
+ * #download} and {@link #synchronize} wait for it.
+ *
+ * <p>Activations are F32 matrices [tokens, columns]; outputs never overlap inputs unless an
+ * operation says so. Shapes are checked here, before a kernel sees them: a mistake is an {@link
+ * IllegalArgumentException} that names both shapes. A backend is used by one thread at a time.
+ *
+ * <p>Every operation has a plain twin in double precision in {@code backend.reference}, against
+ * which every backend is tested over the same edge shapes.
+ */
+public interface Backend extends AutoCloseable {
+
+  /** {@code cpu}, {@code cuda} or {@code reference}. */
+  String name();
+
+  DeviceInfo device();
+
+  // Memory.
+
+  DeviceMemory allocateMemory();
+
+  /**
+   * A weight resident on the device in the format in which it will be multiplied. Memory comes from
+   * {@code memory}; a backend that can multiply host memory as it lies returns the weight itself,
+   * so the source must outlive the result.
+   *
+   * @param weight on the host
+   */
+  Weight place(Weight weight, DeviceMemory memory);
+
+  /** As F32 on the device, from any floating type on the host: norms and biases. */
+  Tensor placeF32(Tensor host, DeviceMemory memory);
+
+  /** Copies host bytes into a contiguous device tensor of that many bytes; done when it returns. */
+  void upload(MemorySegment host, Tensor device);
+
+  /** Waits for what was asked for before, then copies a contiguous device tensor to the host. */
+  void download(Tensor device, MemorySegment host);
+
+  /** Waits until everything that was asked for is done. */
+  void synchronize();
+
+  // Operations.
+
+  /**
+   * {@code out[t, :] = table[tokens[t], :]}.
+   *
+   * @param out [tokens, cols] F32
+   * @param table [vocabulary, cols]
+   * @param tokens [tokens] I32, each in the vocabulary
+   */
+  void embed(Tensor out, Weight table, Tensor tokens);
+
+  /**
+   * RMSNorm (Zhang and Sennrich 2019, arXiv 1910.07467): {@code out = x / sqrt(mean(x^2) + epsilon)
+   * * weight}, row by row.
+   *
+   * @param out, x [rows, cols] F32; may be the same
+   * @param weight [cols] F32
+   */
+  void rmsNorm(Tensor out, Tensor x, Tensor weight, float epsilon);
+
+  /**
+   * {@code out = x W^T + b}, or added to {@code out}.
+   *
+   * @param out [tokens, outputs] F32, rows may be strided
+   * @param x [tokens, inputs] F32, rows may be strided
+   */
+  void linear(Tensor out, Tensor x, Linear layer, Epilogue epilogue);
+
+  /**
+   * Rotates queries (in place) and keys by their positions, and writes keys and values to their
+   * slots in the cache. RoPE (Su et al. 2021, arXiv 2104.09864) in the rotate-half form of Hugging
+   * Face checkpoints: element i of a head is paired with element i + headDim / 2.
+   *
+   * @param qkv [tokens, (heads + 2 kvHeads) headDim] F32
+   * @param rotations [positions, headDim] F32: cosines of the headDim / 2 angles, then their sines
+   */
+  void rotateAndAppend(
+      Tensor qkv, Tensor rotations, AttentionShape shape, KvLayer cache, BatchTensors batch);
+
+  /**
+   * Causal softmax attention of each token's query over its sequence's cache, through block tables.
+   *
+   * @param out [tokens, heads * headDim] F32
+   * @param qkv as left by {@link #rotateAndAppend}
+   */
+  void attention(Tensor out, Tensor qkv, AttentionShape shape, KvLayer cache, BatchTensors batch);
+
+  /**
+   * {@code out = activation(gateUp[:, :n]) * gateUp[:, n:]}.
+   *
+   * @param out [tokens, n] F32
+   * @param gateUp [tokens, 2n] F32
+   */
+  void gate(Tensor out, Tensor gateUp, Activation activation);
+
+  /**
+   * {@code out[i, :] = x[rows[i], :]}.
+   *
+   * @param out [n, cols] F32
+   * @param rows [n] I32
+   */
+  void gatherRows(Tensor out, Tensor x, Tensor rows);
+
+  /**
+   * The index of the largest value of each row, the first of equals.
+   *
+   * @param out [rows] I32
+   * @param x [rows, cols] F32
+   */
+  void argmax(Tensor out, Tensor x);
+
+  /** The types that this backend can keep keys and values in, the preferred one first. */
+  default List<DType> cacheTypes() {
+    return List.of(DType.F32);
+  }
+
+  @Override
+  void close();
+}

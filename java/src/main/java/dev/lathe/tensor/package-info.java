@@ -1,0 +1,2 @@
+/** Data types, shapes, off-heap storage, quantized and sparse layouts. */
+package dev.lathe.tensor;

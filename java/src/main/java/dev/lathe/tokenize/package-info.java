@@ -1,0 +1,2 @@
+/** Text to token ids and back, streaming included. */
+package dev.lathe.tokenize;
