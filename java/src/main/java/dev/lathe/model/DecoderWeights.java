@@ -37,6 +37,6 @@ public record DecoderWeights(Weight embedding, List<Layer> layers, Tensor finalN
       Linear down) {}
 
   public boolean isTied() {
-    return head.weight() == embedding;
+    return head.weight().equals(embedding);
   }
 }
