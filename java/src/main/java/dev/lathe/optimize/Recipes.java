@@ -140,8 +140,7 @@ public final class Recipes {
 
   private static Recipe.Cost cost(YamlFields recipe) {
     if (!recipe.has("cost")) {
-      return new Recipe.Cost(
-          OptionalDouble.empty(), "USD", OptionalDouble.empty());
+      return new Recipe.Cost(OptionalDouble.empty(), "USD", OptionalDouble.empty());
     }
     YamlFields fields =
         new YamlFields(
