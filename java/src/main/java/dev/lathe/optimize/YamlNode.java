@@ -16,6 +16,7 @@ import tools.jackson.core.JsonToken;
 import tools.jackson.core.ObjectReadContext;
 import tools.jackson.core.TokenStreamLocation;
 import tools.jackson.dataformat.yaml.YAMLFactory;
+import tools.jackson.dataformat.yaml.YAMLParser;
 
 /**
  * YAML with the place of every value, so that a mistake in a recipe is reported with its line and
@@ -123,6 +124,10 @@ sealed interface YamlNode {
 
   private static YamlNode node(JsonParser parser, String file) {
     Place place = place(parser, file);
+    boolean alias = parser instanceof YAMLParser yaml && yaml.isCurrentAlias();
+    if (alias || parser.getObjectId() != null || parser.getTypeId() != null) {
+      throw place.error("aliases and tags are not used in recipes");
+    }
     return switch (parser.currentToken()) {
       case START_OBJECT -> mapping(parser, file, place);
       case START_ARRAY -> {
@@ -143,7 +148,7 @@ sealed interface YamlNode {
       case VALUE_TRUE -> new Scalar(place, true);
       case VALUE_FALSE -> new Scalar(place, false);
       case VALUE_NULL -> new Scalar(place, null);
-      default -> throw place.error("anchors, aliases and tags are not used in recipes");
+      default -> throw place.error("not a value that a recipe can hold");
     };
   }
 

