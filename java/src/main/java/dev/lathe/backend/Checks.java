@@ -1,0 +1,161 @@
+package dev.lathe.backend;
+
+import dev.lathe.tensor.DType;
+import dev.lathe.tensor.Tensor;
+import dev.lathe.tensor.Weight;
+import java.lang.foreign.ValueLayout;
+import java.util.Arrays;
+
+/**
+ * The shapes that each operation of {@link Backend} takes, for every backend to check before a
+ * kernel sees them. A mistake is an {@link IllegalArgumentException} that names both shapes. Only
+ * {@link #linear} takes strided rows.
+ */
+public final class Checks {
+  private Checks() {}
+
+  public static void embed(Tensor out, Weight table, Tensor tokens) {
+    indices("embed: tokens", tokens);
+    matrix("embed: out", out, tokens.size(0), table.cols());
+  }
+
+  public static void rmsNorm(Tensor out, Tensor x, Tensor weight) {
+    matrix("rmsNorm: x", x);
+    matrix("rmsNorm: out", out, x.size(0), x.size(1));
+    shape("rmsNorm: weight", weight, DType.F32, x.size(1));
+  }
+
+  public static void linear(Tensor out, Tensor x, Linear layer) {
+    stridedMatrix("linear: x", x);
+    expect("linear: x", x, x.size(0), layer.inputs());
+    stridedMatrix("linear: out", out);
+    expect("linear: out", out, x.size(0), layer.outputs());
+    if (layer.bias().isPresent()) {
+      shape("linear: bias", layer.bias().get(), DType.F32, layer.outputs());
+    }
+  }
+
+  public static void rotateAndAppend(
+      Tensor qkv, Tensor rotations, AttentionShape shape, KvLayer cache, BatchTensors batch) {
+    batch(batch);
+    matrix("rotateAndAppend: qkv", qkv, batch.tokenCount(), shape.queryKeyValueColumns());
+    matrix("rotateAndAppend: rotations", rotations);
+    expect("rotateAndAppend: rotations", rotations, rotations.size(0), shape.headDim());
+    if (shape.headDim() % 2 != 0) {
+      throw new IllegalArgumentException(
+          "rotateAndAppend: headDim %d is odd, its elements cannot be paired"
+              .formatted(shape.headDim()));
+    }
+    cache("rotateAndAppend", shape, cache);
+  }
+
+  public static void attention(
+      Tensor out, Tensor qkv, AttentionShape shape, KvLayer cache, BatchTensors batch) {
+    batch(batch);
+    matrix("attention: qkv", qkv, batch.tokenCount(), shape.queryKeyValueColumns());
+    matrix("attention: out", out, batch.tokenCount(), (long) shape.heads() * shape.headDim());
+    cache("attention", shape, cache);
+  }
+
+  public static void gate(Tensor out, Tensor gateUp) {
+    matrix("gate: out", out);
+    matrix("gate: gateUp", gateUp, out.size(0), 2 * out.size(1));
+  }
+
+  public static void gatherRows(Tensor out, Tensor x, Tensor rows) {
+    indices("gatherRows: rows", rows);
+    matrix("gatherRows: x", x);
+    matrix("gatherRows: out", out, rows.size(0), x.size(1));
+  }
+
+  public static void argmax(Tensor out, Tensor x) {
+    matrix("argmax: x", x);
+    if (x.size(1) == 0) {
+      throw new IllegalArgumentException("argmax: x is " + x + ", a row of nothing has no largest");
+    }
+    shape("argmax: out", out, DType.I32, x.size(0));
+  }
+
+  /**
+   * Every index below {@code limit} and none negative: for backends whose memory the host can read.
+   */
+  public static void below(String what, Tensor indices, long limit) {
+    for (long i = 0; i < indices.elements(); i++) {
+      int index = indices.memory().get(ValueLayout.JAVA_INT_UNALIGNED, i * 4);
+      if (index < 0 || index >= limit) {
+        throw new IllegalArgumentException(
+            "%s[%d] is %d, not in 0 to %d".formatted(what, i, index, limit - 1));
+      }
+    }
+  }
+
+  /** The host's bytes must be exactly those of a contiguous tensor. */
+  public static void transfer(long hostBytes, Tensor device) {
+    if (!contiguous(device) || hostBytes != device.bytes()) {
+      throw new IllegalArgumentException(
+          "%d host bytes do not fit %s".formatted(hostBytes, device));
+    }
+  }
+
+  private static void batch(BatchTensors batch) {
+    long tokens = batch.tokens().size(0);
+    long sequences = batch.contextLengths().size(0);
+    shape("batch: tokens", batch.tokens(), DType.I32, tokens);
+    shape("batch: positions", batch.positions(), DType.I32, tokens);
+    shape("batch: slots", batch.slots(), DType.I32, tokens);
+    shape("batch: contextLengths", batch.contextLengths(), DType.I32, sequences);
+    shape("batch: queryStarts", batch.queryStarts(), DType.I32, sequences + 1);
+    shape("batch: blockStarts", batch.blockStarts(), DType.I32, sequences + 1);
+    indices("batch: blocks", batch.blocks());
+  }
+
+  private static void cache(String operation, AttentionShape shape, KvLayer cache) {
+    if (cache.kvHeads() != shape.kvHeads() || cache.headDim() != shape.headDim()) {
+      throw new IllegalArgumentException(
+          "%s: a cache of %s does not fit %s".formatted(operation, cache.keys(), shape));
+    }
+  }
+
+  private static void indices(String what, Tensor tensor) {
+    if (tensor.rank() != 1 || tensor.dtype() != DType.I32) {
+      throw new IllegalArgumentException("%s is %s, not I32[n]".formatted(what, tensor));
+    }
+  }
+
+  private static void matrix(String what, Tensor tensor) {
+    stridedMatrix(what, tensor);
+    if (!contiguous(tensor)) {
+      throw new IllegalArgumentException("%s is %s, not contiguous".formatted(what, tensor));
+    }
+  }
+
+  private static void matrix(String what, Tensor tensor, long rows, long cols) {
+    matrix(what, tensor);
+    expect(what, tensor, rows, cols);
+  }
+
+  private static void stridedMatrix(String what, Tensor tensor) {
+    if (tensor.rank() != 2 || tensor.dtype() != DType.F32) {
+      throw new IllegalArgumentException("%s is %s, not F32[rows, cols]".formatted(what, tensor));
+    }
+  }
+
+  private static void expect(String what, Tensor tensor, long rows, long cols) {
+    if (tensor.size(0) != rows || tensor.size(1) != cols) {
+      throw new IllegalArgumentException(
+          "%s is %s, expected F32[%d, %d]".formatted(what, tensor, rows, cols));
+    }
+  }
+
+  private static void shape(String what, Tensor tensor, DType dtype, long... shape) {
+    if (tensor.dtype() != dtype || !Arrays.equals(tensor.shape(), shape)) {
+      throw new IllegalArgumentException(
+          "%s is %s, expected %s%s".formatted(what, tensor, dtype, Arrays.toString(shape)));
+    }
+  }
+
+  /** One row has no gaps, whatever its stride. */
+  private static boolean contiguous(Tensor tensor) {
+    return tensor.isContiguous() || (tensor.rank() == 2 && tensor.size(0) == 1);
+  }
+}
