@@ -1,0 +1,132 @@
+package dev.lathe.backend;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.net.URI;
+import java.net.URISyntaxException;
+import java.net.URL;
+import java.nio.file.FileSystemException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.HexFormat;
+import java.util.Optional;
+import java.util.Properties;
+
+/**
+ * The libraries and CUDA modules that {@code native/build} compiled, found on the class path under
+ * {@code dev/lathe/native/}.
+ *
+ * <p>A component is {@code cpu}, {@code emulator} or {@code cuda}. One that {@code native/build}
+ * had no compiler for is absent, and {@code build.properties} beside it says why.
+ */
+public final class NativeLibraries {
+  private static final String ROOT = "/dev/lathe/native/";
+  private static final String PROPERTIES = "build.properties";
+  private static final String MISSING = "missing: ";
+
+  private NativeLibraries() {}
+
+  /**
+   * The file of a native resource, or empty where it was not built.
+   *
+   * @param relative the path below {@code dev/lathe/native/}, such as {@code emulator/libcuda.so.1}
+   * @throws UncheckedIOException if it is packed in a jar and can't be extracted
+   */
+  public static Optional<Path> find(String relative) {
+    URL url = NativeLibraries.class.getResource(ROOT + relative);
+    if (url == null) {
+      return Optional.empty();
+    }
+    try {
+      URI uri = url.toURI();
+      return Optional.of("file".equals(uri.getScheme()) ? Path.of(uri) : extract(url, relative));
+    } catch (URISyntaxException e) {
+      throw new IllegalStateException("class path entry with an unusable address: " + url, e);
+    } catch (IOException e) {
+      throw new UncheckedIOException("can't extract " + url, e);
+    }
+  }
+
+  /**
+   * The file of a native resource that has to be there.
+   *
+   * @throws IllegalStateException if it was not built; says which component is missing and why
+   */
+  public static Path locate(String component, String relative) {
+    return find(relative)
+        .orElseThrow(() ->
+            new IllegalStateException(relative + " is not available: " + whyMissing(component)));
+  }
+
+  /**
+   * Why a component was left out of this build, in words for a user; for one that was built, that
+   * it was.
+   */
+  public static String whyMissing(String component) {
+    Properties build = new Properties();
+    try (InputStream in = NativeLibraries.class.getResourceAsStream(ROOT + PROPERTIES)) {
+      if (in == null) {
+        return "the native libraries are not on the class path";
+      }
+      build.load(in);
+    } catch (IOException e) {
+      throw new UncheckedIOException("can't read " + ROOT + PROPERTIES, e);
+    }
+    String state = build.getProperty(component);
+    if (state == null) {
+      return "component '" + component + "' is unknown to " + PROPERTIES;
+    }
+    return state.startsWith(MISSING)
+        ? state.substring(MISSING.length())
+        : "component '" + component + "' was " + state + ", but without this file";
+  }
+
+  /**
+   * Copies a packed resource to a folder named by its content, so that versions never mix. The file
+   * keeps its name, which the dynamic linker compares, and appears whole or not at all, because
+   * several JVMs may extract it at once.
+   */
+  private static Path extract(URL url, String relative) throws IOException {
+    byte[] content;
+    try (InputStream in = url.openStream()) {
+      content = in.readAllBytes();
+    }
+    Path folder = cacheRoot().resolve(sha256(content).substring(0, 32));
+    Path target = folder.resolve(relative.substring(relative.lastIndexOf('/') + 1));
+    if (Files.exists(target)) {
+      return target;
+    }
+    Files.createDirectories(folder);
+    Path part = Files.createTempFile(folder, "extract", ".part");
+    try {
+      Files.write(part, content);
+      Files.move(part, target, StandardCopyOption.ATOMIC_MOVE);
+    } catch (FileSystemException e) {
+      throw new IOException("can't write " + target + "; is there room, and is it writable?", e);
+    } finally {
+      Files.deleteIfExists(part);
+    }
+    return target;
+  }
+
+  private static Path cacheRoot() {
+    String xdg = System.getenv("XDG_CACHE_HOME");
+    Path base =
+        xdg == null || xdg.isEmpty()
+            ? Path.of(System.getProperty("user.home"), ".cache")
+            : Path.of(xdg);
+    return base.resolve("lathe");
+  }
+
+  private static String sha256(byte[] content) {
+    try {
+      return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(content));
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException("every Java platform has SHA-256", e);
+    }
+  }
+}
