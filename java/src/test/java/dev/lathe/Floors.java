@@ -21,7 +21,8 @@ final class Floors {
       List.of(
           List.of("cli"),
           List.of("serve", "sweep"),
-          List.of("optimize", "report"),
+          List.of("optimize"),
+          List.of("report"),
           List.of("measure"),
           List.of("compress", "generate"),
           List.of("model"),
