@@ -213,10 +213,11 @@ public final class Engine implements AutoCloseable {
       // The first token of each also shows whether the model computes numbers at all.
       wantLogits |= !sequence.request.sampling().isGreedy() || sequence.isFirstToken();
     }
-    decoder.backend().argmax(best.rows(0, sampled.size()), rows);
-    decoder.backend().download(best.rows(0, sampled.size()), hostBest);
+    Tensor chosen = best.rows(0, sampled.size());
+    decoder.backend().argmax(chosen, rows);
+    decoder.backend().download(chosen, hostBest.asSlice(0, chosen.bytes()));
     if (wantLogits) {
-      decoder.backend().download(rows, hostLogits);
+      decoder.backend().download(rows, hostLogits.asSlice(0, rows.bytes()));
     }
     long now = options.clock().getAsLong();
     for (int i = 0; i < sampled.size(); i++) {

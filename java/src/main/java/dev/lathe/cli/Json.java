@@ -1,0 +1,29 @@
+package dev.lathe.cli;
+
+import java.io.PrintStream;
+import tools.jackson.databind.ObjectWriter;
+import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.node.ObjectNode;
+
+/** The one object that {@code --json} prints. */
+final class Json {
+  private static final JsonMapper MAPPER = JsonMapper.shared();
+  private static final ObjectWriter PRETTY = MAPPER.writerWithDefaultPrettyPrinter();
+
+  private Json() {}
+
+  static ObjectNode object() {
+    return MAPPER.createObjectNode();
+  }
+
+  static void print(ObjectNode result, PrintStream out) {
+    out.println(PRETTY.writeValueAsString(result));
+  }
+
+  /**
+   * Null, and so JSON's {@code null}, for what was not or could not be measured: JSON has no NaN.
+   */
+  static Double orNull(double value) {
+    return Double.isFinite(value) ? (Double) value : null;
+  }
+}

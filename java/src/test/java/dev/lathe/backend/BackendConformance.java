@@ -1,0 +1,96 @@
+package dev.lathe.backend;
+
+import static org.junit.jupiter.api.DynamicTest.dynamicTest;
+
+import java.util.Arrays;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestFactory;
+import org.junit.jupiter.api.TestInstance;
+
+/**
+ * What every backend must pass: each operation against the reference, over the shapes where kernels
+ * break. A backend's test extends this and says how it is opened:
+ *
+ * <pre>{@code
+ * final class CpuConformanceTest extends BackendConformance {
+ *   @Override
+ *   protected Backend open() {
+ *     return CpuBackend.open(2);
+ *   }
+ * }
+ * }</pre>
+ */
+@TestInstance(TestInstance.Lifecycle.PER_CLASS)
+public abstract class BackendConformance {
+  private Backend backend;
+
+  protected abstract Backend open();
+
+  @BeforeAll
+  void openBackend() {
+    backend = open();
+  }
+
+  @AfterAll
+  void closeBackend() {
+    if (backend != null) {
+      backend.close();
+    }
+  }
+
+  @Test
+  void memory() {
+    ElementwiseChecks.memory(backend);
+  }
+
+  @TestFactory
+  Stream<DynamicTest> embed() {
+    return Arrays.stream(WeightCases.values())
+        .map(format -> dynamicTest(format.name(), () -> LinearChecks.embed(backend, format)));
+  }
+
+  @TestFactory
+  Stream<DynamicTest> linear() {
+    return Arrays.stream(WeightCases.values())
+        .map(format -> dynamicTest(format.name(), () -> LinearChecks.linear(backend, format)));
+  }
+
+  @Test
+  void rmsNorm() {
+    ElementwiseChecks.rmsNorm(backend);
+  }
+
+  @Test
+  void rotateAndAppend() {
+    AttentionChecks.rotateAndAppend(backend);
+  }
+
+  @Test
+  void attention() {
+    AttentionChecks.attention(backend);
+  }
+
+  @Test
+  void gate() {
+    ElementwiseChecks.gate(backend);
+  }
+
+  @Test
+  void gatherRows() {
+    ElementwiseChecks.gatherRows(backend);
+  }
+
+  @Test
+  void argmax() {
+    ElementwiseChecks.argmax(backend);
+  }
+
+  @Test
+  void wrongShapesAreRefused() {
+    ShapeChecks.wrongShapesAreRefused(backend);
+  }
+}

@@ -1,0 +1,108 @@
+package dev.lathe.backend;
+
+import dev.lathe.tensor.DType;
+import dev.lathe.tensor.Tensor;
+import dev.lathe.tensor.Weight;
+import java.lang.foreign.MemorySegment;
+import java.util.List;
+
+/** Passes every call on; a planted defect overrides one. */
+class ForwardingBackend implements Backend {
+  final Backend to;
+
+  ForwardingBackend(Backend to) {
+    this.to = to;
+  }
+
+  @Override
+  public String name() {
+    return to.name();
+  }
+
+  @Override
+  public DeviceInfo device() {
+    return to.device();
+  }
+
+  @Override
+  public DeviceMemory allocateMemory() {
+    return to.allocateMemory();
+  }
+
+  @Override
+  public Weight place(Weight weight, DeviceMemory memory) {
+    return to.place(weight, memory);
+  }
+
+  @Override
+  public Tensor placeF32(Tensor host, DeviceMemory memory) {
+    return to.placeF32(host, memory);
+  }
+
+  @Override
+  public void upload(MemorySegment host, Tensor device) {
+    to.upload(host, device);
+  }
+
+  @Override
+  public void download(Tensor device, MemorySegment host) {
+    to.download(device, host);
+  }
+
+  @Override
+  public void synchronize() {
+    to.synchronize();
+  }
+
+  @Override
+  public void embed(Tensor out, Weight table, Tensor tokens) {
+    to.embed(out, table, tokens);
+  }
+
+  @Override
+  public void rmsNorm(Tensor out, Tensor x, Tensor weight, float epsilon) {
+    to.rmsNorm(out, x, weight, epsilon);
+  }
+
+  @Override
+  public void linear(Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
+    to.linear(out, x, layer, epilogue);
+  }
+
+  @Override
+  public void rotateAndAppend(
+      Tensor qkv, Tensor rotations, AttentionShape shape, KvLayer cache, BatchTensors batch) {
+    to.rotateAndAppend(qkv, rotations, shape, cache, batch);
+  }
+
+  @Override
+  public void attention(
+      Tensor out, Tensor qkv, AttentionShape shape, KvLayer cache, BatchTensors batch) {
+    to.attention(out, qkv, shape, cache, batch);
+  }
+
+  @Override
+  public void gate(Tensor out, Tensor gateUp, Activation activation) {
+    to.gate(out, gateUp, activation);
+  }
+
+  @Override
+  public void gatherRows(Tensor out, Tensor x, Tensor rows) {
+    to.gatherRows(out, x, rows);
+  }
+
+  @Override
+  public void argmax(Tensor out, Tensor x) {
+    to.argmax(out, x);
+  }
+
+  @Override
+  public List<DType> cacheTypes() {
+    return to.cacheTypes();
+  }
+
+  @Override
+  public void close() {
+    to.close();
+  }
+}

@@ -1,0 +1,118 @@
+package dev.lathe.backend;
+
+import dev.lathe.backend.reference.ReferenceBackend;
+import dev.lathe.tensor.DType;
+import dev.lathe.tensor.Tensor;
+import dev.lathe.tensor.Weight;
+import java.util.Optional;
+import java.util.SplittableRandom;
+
+/** {@link Backend#linear} and {@link Backend#embed} against the reference, over edge shapes. */
+final class LinearChecks {
+  static final int[] COLS = {1, 7, 8, 15, 16, 17, 64, 172, 257};
+  static final int[] TOKENS = {1, 2, 3, 8, 9, 33, 130};
+  static final int[] ROWS = {1, 2, 37};
+
+  private LinearChecks() {}
+
+  /** What is asked of one product. */
+  private record Call(int tokens, boolean bias, Epilogue epilogue, boolean strided) {}
+
+  static void linear(Backend backend, WeightCases format) {
+    int n = 0;
+    for (int cols : COLS) {
+      for (int tokens : TOKENS) {
+        for (int rows : ROWS) {
+          // Each of the eight combinations meets every size of at least one dimension.
+          boolean bias = (n & 1) != 0;
+          Epilogue epilogue = (n & 2) != 0 ? Epilogue.ADD : Epilogue.STORE;
+          boolean strided = (n & 4) != 0;
+          linear(backend, format, rows, cols, new Call(tokens, bias, epilogue, strided));
+          n++;
+        }
+      }
+    }
+    for (Epilogue epilogue : Epilogue.values()) {
+      for (int tokens : new int[] {1, 9}) {
+        for (boolean strided : new boolean[] {false, true}) {
+          linear(backend, format, 19, 64, new Call(tokens, false, epilogue, strided));
+          linear(backend, format, 19, 64, new Call(tokens, true, epilogue, strided));
+        }
+      }
+    }
+  }
+
+  private static void linear(Backend backend, WeightCases format, int rows, int cols, Call call) {
+    String what = "linear %s [%d, %d] %s".formatted(format, rows, cols, call);
+    try (Bench bench = new Bench(backend, new SplittableRandom(what.hashCode()));
+        Backend reference = new ReferenceBackend()) {
+      Weight weight = format.make(bench, rows, cols);
+      long outputs = weight.rows();
+      int gap = call.strided ? 3 : 0;
+      Optional<Tensor> bias = call.bias ? Optional.of(bench.normal(outputs)) : Optional.empty();
+      Tensor x = bench.normal(call.tokens, cols + 2L * gap);
+      Tensor before = bench.normal(call.tokens, outputs + 2L * gap);
+
+      Tensor expected = bench.copy(before);
+      reference.linear(
+          expected.columns(gap, gap + outputs),
+          x.columns(gap, gap + cols),
+          new Linear(weight, bias),
+          call.epilogue);
+
+      Tensor out = bench.up(before);
+      backend.linear(
+          out.columns(gap, gap + outputs),
+          bench.up(x).columns(gap, gap + cols),
+          new Linear(bench.place(weight), bias.map(bench::up)),
+          call.epilogue);
+
+      Bench.assertClose(
+          what,
+          bench.down(out),
+          expected,
+          bound(weight, x.columns(gap, gap + cols), bias, before, gap, call.epilogue));
+    }
+  }
+
+  /** Nothing outside the columns that were asked for may change. */
+  private static Bench.Bound bound(
+      Weight weight, Tensor x, Optional<Tensor> bias, Tensor before, int gap, Epilogue epilogue) {
+    int cols = Math.toIntExact(weight.cols());
+    double[][] magnitudes = new double[Math.toIntExact(weight.rows())][cols];
+    for (int r = 0; r < magnitudes.length; r++) {
+      WeightCases.magnitudes(weight, r, magnitudes[r]);
+    }
+    return (token, column) -> {
+      int row = (int) (column - gap);
+      if (row < 0 || row >= magnitudes.length) {
+        return 0;
+      }
+      double sum = epilogue == Epilogue.ADD ? Math.abs(Bench.at(before, token, column)) : 0;
+      sum += bias.isPresent() ? Math.abs(Bench.at(bias.get(), 0, row)) : 0;
+      for (int c = 0; c < cols; c++) {
+        sum += Math.abs(Bench.at(x, token, c)) * magnitudes[row][c];
+      }
+      return Tolerance.dot(cols, sum);
+    };
+  }
+
+  /** One multiplication at most, so the result is the same to the last bit. */
+  static void embed(Backend backend, WeightCases format) {
+    for (int cols : COLS) {
+      for (int[] tokens : new int[][] {{0}, {4, 0, 1, 1, 4, 2, 3}}) {
+        String what = "embed %s [5, %d], %d tokens".formatted(format, cols, tokens.length);
+        try (Bench bench = new Bench(backend, new SplittableRandom(what.hashCode()));
+            Backend reference = new ReferenceBackend()) {
+          Weight table = format.make(bench, 5, cols);
+          Tensor indices = bench.integers(tokens);
+          Tensor expected = bench.empty(DType.F32, tokens.length, cols);
+          reference.embed(expected, table, indices);
+          Tensor out = bench.device(DType.F32, tokens.length, cols);
+          backend.embed(out, bench.place(table), bench.up(indices));
+          Bench.assertSame(what, bench.down(out), expected);
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,72 @@
+package dev.lathe.backend;
+
+/**
+ * How far a correct F32 implementation may be from the reference, which is exact but for its last
+ * rounding. From the format and the length of the sum (Higham 2002, "Accuracy and Stability of
+ * Numerical Algorithms", section 3.1): whatever the order, and with or without fused multiply-add,
+ * {@code |computed - exact| <= n u / (1 - n u) * sum |x||w|}. Any constant beside n counts
+ * roundings that are named where it is used.
+ */
+final class Tolerance {
+  /** Unit roundoff of F32: half the distance from 1 to the next number. */
+  static final double U = 0x1p-24;
+
+  /** Unit roundoff of F16. */
+  static final double U_F16 = 0x1p-11;
+
+  /** Below the smallest normal F32, hardware may flush to zero. */
+  static final double TINY = 0x1p-126;
+
+  private Tolerance() {}
+
+  /**
+   * A dot product of n terms. Beside n: scaling an integer weight, adding the bias, adding to the
+   * output, and storing.
+   *
+   * @param magnitude the sum of |x||w|, |bias| and |previous output|
+   */
+  static double dot(long n, double magnitude) {
+    return (n + 4) * U * magnitude + TINY;
+  }
+
+  /**
+   * RMSNorm of n columns. The sum of squares has no cancellation: n u; the mean and epsilon: 2 u;
+   * the root halves that; a fast reciprocal root 4 u; two products and the store 3 u.
+   */
+  static double rmsNorm(long n, double result) {
+    return (n / 2.0 + 8) * U * Math.abs(result) + TINY;
+  }
+
+  /** A pair's rotation: two products, a sum. */
+  static double rotation(double first, double second) {
+    return 3 * U * (Math.abs(first) + Math.abs(second)) + TINY;
+  }
+
+  /** Storing in F16; below its normal numbers the step is 2^-24. */
+  static double f16(double value) {
+    return U_F16 * Math.abs(value) + 0x1p-25;
+  }
+
+  /**
+   * Softmax attention over n tokens.
+   *
+   * <p>A score is a dot product of headDim terms, scaled: wrong by at most {@code d = (headDim + 3)
+   * u largestScore}, where largestScore bounds {@code scale sum |q||k|}. exp turns an absolute
+   * error of its argument into a relative one of its result; the difference from the maximum adds
+   * {@code 2 u largestScore}, and a running maximum rescales up to n times, at 5 u each (exp and
+   * product). Numerator and denominator both carry that and their own sums of n terms.
+   */
+  static double attention(long n, int headDim, double largestScore, double largestValue) {
+    double probability = ((headDim + 3) * largestScore + 2 * largestScore + 5 * n + 8) * U;
+    return largestValue * (2 * probability + 2 * (n + 2) * U) + TINY;
+  }
+
+  /**
+   * A gated activation. {@code 1 + tanh(y)} and its like cancel for negative x, so the error is
+   * relative to |x||up|, not to the result: exp or tanh at 4 ulp, their argument at 4 u, three
+   * products and the store.
+   */
+  static double gate(double x, double up) {
+    return 16 * U * Math.abs(x * up) + TINY * (1 + Math.abs(up));
+  }
+}
