@@ -112,7 +112,8 @@ final class CoverageDocument {
   }
 
   private static boolean isCommand(List<String> words) {
-    CommandSpec verbs = new CommandLine(new Lathe(new Console(System.out, System.err))).getCommandSpec();
+    CommandSpec verbs =
+        new CommandLine(new Lathe(new Console(System.out, System.err))).getCommandSpec();
     CommandLine verb = verbs.subcommands().get(words.get(1));
     return verb != null
         && words.stream()
