@@ -36,8 +36,8 @@ void BlockRunner::access_global(uintptr_t address, size_t bytes, Access kind) {
     // Races first: what another thread has not written yet in this order, it will have in another.
     if (conflicts(shadow.writer, shared, atomic)) race(address + i, bytes, kind, shadow.writer, Access::kWrite);
     if (writes && conflicts(shadow.reader, shared, atomic)) race(address + i, bytes, kind, shadow.reader, Access::kRead);
-    if (reads && states[i] != ByteState::kInitialized && !unchecked_writes_)
-      fail({.kind = FaultKind::kUninitialized, .access = kind, .address = address + i, .bytes = bytes});
+    if (reads && states[i] != ByteState::kInitialized && !unchecked_writes_ && unwritten_.kind == FaultKind::kNone)
+      unwritten_ = {.kind = FaultKind::kUninitialized, .access = kind, .address = address + i, .bytes = bytes, .block = block_, .thread = me().index};
     if (writes) {
       states[i] = ByteState::kInitialized;
       shadow.writer = mine;

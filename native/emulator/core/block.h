@@ -100,6 +100,7 @@ class BlockRunner {
   uint64_t meet(WarpOperation operation, uint32_t mask, uint64_t value, unsigned source);
   bool complete(unsigned warp, unsigned lane);
   void deadlock();
+  [[noreturn]] void stop();
   uintptr_t place_shared(size_t bytes, size_t alignment);
   void access_global(uintptr_t address, size_t bytes, Access kind);
   bool conflicts(const Cell& cell, bool shared, bool atomic) const;
@@ -119,6 +120,9 @@ class BlockRunner {
   Schedule* schedule_ = nullptr;
   Dim3 block_;
   Fault fault_;
+  // The first read of what nobody has written yet. If another thread writes it before the next barrier, then the missing
+  // barrier is the mistake; so it is reported at the barrier, or with what the garbage led to.
+  Fault unwritten_;
   std::vector<SharedArray> shared_arrays_;
   size_t static_shared_bytes_ = 0;
   uintptr_t shared_next_ = 0;
