@@ -54,8 +54,7 @@ Fault BlockRunner::run(const Grid& grid, Schedule* schedule) {
 
 void BlockRunner::run_block() {
   begin_block();
-  int first = schedule_->next(runnable_, count_ - 1, count_);
-  current_ = static_cast<unsigned>(first);
+  current_ = static_cast<unsigned>(schedule_->first(runnable_, count_));
   lathe_emulator_switch(&home_, me().stack_pointer);
   // Back here: all have returned, or one failed, or none can go on.
   if (fault_.kind == FaultKind::kNone) fault_ = unwritten_;
@@ -81,6 +80,7 @@ void BlockRunner::begin_block() {
   static_shared_bytes_ = 0;
   shared_next_ = reinterpret_cast<uintptr_t>(memory_->shared_arena());
   dynamic_shared_ = place_shared(grid_->dynamic_shared_bytes, 1024);
+  shared_arrays_.push_back({nullptr, dynamic_shared_, grid_->dynamic_shared_bytes});
 }
 
 void BlockRunner::end_block() {

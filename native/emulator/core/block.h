@@ -82,7 +82,7 @@ class BlockRunner {
     uint16_t epoch = 0;  // counts its __syncwarps: they order memory among its lanes
   };
   struct SharedArray {
-    const void* site;
+    const void* site;  // null: the dynamic one
     uintptr_t address;
     size_t bytes;
   };
@@ -103,6 +103,7 @@ class BlockRunner {
   [[noreturn]] void stop();
   uintptr_t place_shared(size_t bytes, size_t alignment);
   void access_global(uintptr_t address, size_t bytes, Access kind);
+  [[noreturn]] void out_of_bounds(uintptr_t address, size_t bytes, Access kind);
   bool conflicts(const Cell& cell, bool shared, bool atomic) const;
   [[noreturn]] void race(uintptr_t address, size_t bytes, Access kind, const Cell& other, Access other_kind);
 

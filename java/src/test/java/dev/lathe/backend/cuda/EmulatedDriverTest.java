@@ -57,8 +57,10 @@ class EmulatedDriverTest {
             new Fault("blocks_collide", 719, "race in global memory: write of 4 bytes"),
             new Fault("write_one_past", 700, "out-of-bounds write of 4 bytes"),
             new Fault("read_one_past", 700, "out-of-bounds read of 4 bytes"),
-            new Fault("shared_one_past", 700, "out-of-bounds write of 4 bytes"),
-            new Fault("dynamic_shared_one_past", 700, "out-of-bounds write of 4 bytes"),
+            new Fault(
+                "shared_one_past", 700, "0 bytes past the end of an array in shared memory of 256"),
+            new Fault(
+                "dynamic_shared_one_past", 700, "past the end of the dynamic shared memory of 256"),
             new Fault("misaligned_vector", 716, "misaligned read of 16 bytes"),
             new Fault("uninitialized_shared", 719, "uninitialized read of 4 bytes"),
             new Fault("divergent_shuffle", 702, "deadlock"),
