@@ -99,3 +99,14 @@ LATHE_KERNEL(endless_recursion, 1024, (float* out, const float* x)) {
   };
   out[threadIdx.x] = Deep::down(x, 0);
 }
+
+/** RMSNorm whose sum stops one column early: canary of the comparison with the reference, not of the checks. */
+LATHE_KERNEL(rms_norm_without_last_column_f32, 1024, (float* out, const float* x, const float* w, int64_t rows, int cols, float eps)) {
+  for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
+    const float* x_row = x + row * cols;
+    float sum = 0;
+    for (int c = threadIdx.x % 32; c < cols - 1; c += 32) sum += x_row[c] * x_row[c];
+    float factor = rsqrtf(warp_sum(sum) / static_cast<float>(cols) + eps);
+    for (int c = threadIdx.x; c < cols; c += blockDim.x) out[row * cols + c] = x_row[c] * factor * w[c];
+  }
+}
