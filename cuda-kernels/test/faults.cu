@@ -89,6 +89,25 @@ LATHE_KERNEL(divergent_shuffle, 1024, (float* out, const float* x)) {
   out[threadIdx.x] = value;
 }
 
+/** Everybody waits for a flag that nobody sets. */
+LATHE_KERNEL(endless_polling, 1024, (float* out, const float* x)) {
+  LATHE_SHARED(int, flag, [1]);
+  if (threadIdx.x == 0) flag[0] = 0;
+  __syncthreads();
+  while (atomicAdd(&flag[0], 0) == 0) {
+  }
+  out[blockIdx.x * blockDim.x + threadIdx.x] = x[0];
+}
+LATHE_KERNEL(polling_right, 1024, (float* out, const float* x)) {
+  LATHE_SHARED(int, flag, [1]);
+  if (threadIdx.x == 0) flag[0] = 0;
+  __syncthreads();
+  if (threadIdx.x == 17) atomicExch(&flag[0], 1);
+  while (atomicAdd(&flag[0], 0) == 0) {
+  }
+  out[blockIdx.x * blockDim.x + threadIdx.x] = x[0];
+}
+
 LATHE_KERNEL(endless_recursion, 1024, (float* out, const float* x)) {
   struct Deep {
     static float down(const float* values, int depth) {

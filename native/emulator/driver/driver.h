@@ -135,6 +135,7 @@ struct Driver {
   BlockRunner runner{&memory};
   Schedule schedule;
   std::string report;
+  bool said_unchecked = false;
 
   Handles<Context> contexts;
   Handles<Stream> streams;

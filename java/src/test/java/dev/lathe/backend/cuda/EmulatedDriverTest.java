@@ -106,7 +106,7 @@ class EmulatedDriverTest {
   void controlRightKernelsGiveNoReport(String order) {
     emulator.setOrder(order);
     try (TestDevice device = new TestDevice()) {
-      for (String kernel : List.of("block_sum_right", "warp_barrier_right")) {
+      for (String kernel : List.of("block_sum_right", "warp_barrier_right", "polling_right")) {
         assertThat(CUresult.stringFor(launch(device, kernel, 1))).isEqualTo("CUDA_SUCCESS");
       }
       for (String kernel : List.of("rms_norm_warp_f32", "rms_norm_block_f32")) {
@@ -134,6 +134,14 @@ class EmulatedDriverTest {
 
   static List<String> orders() {
     return ORDERS;
+  }
+
+  @Test
+  void pollingForWhatNeverComesEnds() {
+    try (TestDevice device = new TestDevice()) {
+      assertThat(launch(device, "endless_polling", 1)).isEqualTo(702);
+    }
+    assertThat(emulator.lastReport()).contains("kernel endless_polling", "deadlock", "polls with");
   }
 
   @Test
