@@ -22,7 +22,7 @@ final class Figures {
   }
 
   static String orNotMeasured(OptionalLong value, DoubleFunction<String> format) {
-    return value.isPresent() ? format.apply(value.getAsLong()) : NOT_MEASURED;
+    return value.isPresent() ? format.apply((double) value.getAsLong()) : NOT_MEASURED;
   }
 
   /** {@code 1,234,567}. */
@@ -49,6 +49,10 @@ final class Figures {
 
   static String number(double value) {
     return number(value, 3);
+  }
+
+  static String bytes(long bytes) {
+    return bytes((double) bytes);
   }
 
   /** Decimal units, as disks and vendors count: {@code 266 kB}. */
