@@ -35,6 +35,7 @@ class BlockRunner {
  public:
   static constexpr unsigned kWarp = 32;
   static constexpr unsigned kMaxThreads = 1024;
+  static constexpr unsigned kMaxSpins = 1 << 24;
   static constexpr size_t kMaxStaticSharedBytes = 48 << 10;
 
   explicit BlockRunner(Memory* memory) : memory_(memory) {}
@@ -57,7 +58,9 @@ class BlockRunner {
   void fence() { fenced_ = true; }
   void* shared(const void* site, size_t bytes, size_t alignment);
   void* dynamic_shared() const { return reinterpret_cast<void*>(dynamic_shared_); }
-  void access(uintptr_t address, size_t bytes, size_t alignment, Access kind);
+  void access(uintptr_t address, size_t bytes, size_t alignment, Access kind, const void* code);
+  /** Lets another thread run, as one that polls must; ends a block in which all only poll. */
+  void spin();
   void check_stack(uintptr_t stack_pointer);
   [[noreturn]] void fail(Fault fault);
 
@@ -82,7 +85,7 @@ class BlockRunner {
     uint16_t epoch = 0;  // counts its __syncwarps: they order memory among its lanes
   };
   struct SharedArray {
-    const void* site;
+    const void* site;  // null: the dynamic one
     uintptr_t address;
     size_t bytes;
   };
@@ -100,8 +103,10 @@ class BlockRunner {
   uint64_t meet(WarpOperation operation, uint32_t mask, uint64_t value, unsigned source);
   bool complete(unsigned warp, unsigned lane);
   void deadlock();
+  [[noreturn]] void stop();
   uintptr_t place_shared(size_t bytes, size_t alignment);
   void access_global(uintptr_t address, size_t bytes, Access kind);
+  [[noreturn]] void out_of_bounds(uintptr_t address, size_t bytes, Access kind);
   bool conflicts(const Cell& cell, bool shared, bool atomic) const;
   [[noreturn]] void race(uintptr_t address, size_t bytes, Access kind, const Cell& other, Access other_kind);
 
@@ -113,12 +118,17 @@ class BlockRunner {
   unsigned exited_ = 0;
   unsigned at_barrier_ = 0;
   unsigned current_ = 0;
+  unsigned spins_ = 0;  // since a thread last returned or all came to a barrier
+  const void* code_ = nullptr;  // of the access that is being checked
   void* home_ = nullptr;  // where run_block goes on when no thread can
 
   const Grid* grid_ = nullptr;
   Schedule* schedule_ = nullptr;
   Dim3 block_;
   Fault fault_;
+  // The first read of what nobody has written yet. If another thread writes it before the next barrier, then the missing
+  // barrier is the mistake; so it is reported at the barrier, or with what the garbage led to.
+  Fault unwritten_;
   std::vector<SharedArray> shared_arrays_;
   size_t static_shared_bytes_ = 0;
   uintptr_t shared_next_ = 0;

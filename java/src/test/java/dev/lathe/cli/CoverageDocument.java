@@ -104,11 +104,15 @@ final class CoverageDocument {
     }
     String[] parts = name.split("\\.", 2);
     Path source = sources.get(parts[0]);
-    return source != null
-        && (parts.length == 1
-            || Pattern.compile("\\b" + Pattern.quote(parts[1]) + "\\b")
-                .matcher(Files.readString(source))
-                .find());
+    return source != null && (parts.length == 1 || declares(Files.readString(source), parts[1]));
+  }
+
+  /** A method or a nested type of that name. */
+  private static boolean declares(String source, String member) {
+    String name = Pattern.quote(member);
+    return Pattern.compile("\\b" + name + "\\(|\\b(class|record|enum|interface) " + name + "\\b")
+        .matcher(source)
+        .find();
   }
 
   private static boolean isCommand(List<String> words) {
