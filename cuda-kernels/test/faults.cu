@@ -48,7 +48,7 @@ LATHE_KERNEL(blocks_collide, 1024, (float* out, const float* x)) { out[threadIdx
 LATHE_KERNEL(write_one_past, 1024, (float* out, const float* x, int count)) {
   int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (i <= count) out[i] = 1.0f;
-  if (i == count + 1) out[0] = x[0];
+  if (i < 0) out[0] = x[0];
 }
 LATHE_KERNEL(read_one_past, 1024, (float* out, const float* x, int count)) {
   int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);

@@ -18,7 +18,7 @@ void BlockRunner::access(uintptr_t address, size_t bytes, size_t alignment, Acce
   for (unsigned i = 0; i < count_; i++)
     if (threads_[i].stack->contains(address))
       fail({.kind = FaultKind::kOutOfBounds, .access = kind, .address = address, .bytes = bytes, .detail = "the stack of another thread"});
-  fail({.kind = FaultKind::kOutOfBounds, .access = kind, .address = address, .bytes = bytes});
+  fail({.kind = FaultKind::kOutOfBounds, .access = kind, .address = address, .bytes = bytes, .detail = "not device memory"});
 }
 
 void BlockRunner::access_global(uintptr_t address, size_t bytes, Access kind) {
@@ -28,16 +28,15 @@ void BlockRunner::access_global(uintptr_t address, size_t bytes, Access kind) {
   bool atomic = kind == Access::kAtomic;
   bool reads = kind != Access::kWrite, writes = kind != Access::kRead;
   for (size_t i = 0; i < bytes; i++)
-    if (states[i] == ByteState::kUnaddressable)
-      fail({.kind = FaultKind::kOutOfBounds, .access = kind, .address = address + i, .bytes = bytes});
+    if (states[i] == ByteState::kUnaddressable) out_of_bounds(address + i, bytes, kind);
   Cell mine{interval_, static_cast<uint16_t>(current_ | (atomic ? Cell::kAtomic : 0)), warps_[current_ / kWarp].epoch};
   for (size_t i = 0; i < bytes; i++) {
     Shadow& shadow = shadows[i];
     // Races first: what another thread has not written yet in this order, it will have in another.
     if (conflicts(shadow.writer, shared, atomic)) race(address + i, bytes, kind, shadow.writer, Access::kWrite);
     if (writes && conflicts(shadow.reader, shared, atomic)) race(address + i, bytes, kind, shadow.reader, Access::kRead);
-    if (reads && states[i] != ByteState::kInitialized && !unchecked_writes_)
-      fail({.kind = FaultKind::kUninitialized, .access = kind, .address = address + i, .bytes = bytes});
+    if (reads && states[i] != ByteState::kInitialized && !unchecked_writes_ && unwritten_.kind == FaultKind::kNone)
+      unwritten_ = {.kind = FaultKind::kUninitialized, .access = kind, .address = address + i, .bytes = bytes, .block = block_, .thread = me().index};
     if (writes) {
       states[i] = ByteState::kInitialized;
       shadow.writer = mine;
@@ -50,6 +49,19 @@ void BlockRunner::access_global(uintptr_t address, size_t bytes, Access kind) {
       if (others || still) shadow.reader.thread |= Cell::kSeveral;
     }
   }
+}
+
+void BlockRunner::out_of_bounds(uintptr_t address, size_t bytes, Access kind) {
+  Fault fault{.kind = FaultKind::kOutOfBounds, .access = kind, .address = address, .bytes = bytes};
+  for (const SharedArray& array : shared_arrays_) {
+    uintptr_t end = array.address + array.bytes;
+    if (!memory_->is_shared(address) || array.bytes == 0 || address < end) continue;
+    if (fault.array_bytes != 0 && address - end >= fault.past_array_bytes) continue;
+    fault.array_bytes = array.bytes;
+    fault.past_array_bytes = address - end;
+    fault.in_dynamic_shared = array.site == nullptr;
+  }
+  fail(fault);
 }
 
 /** Whether nothing orders an earlier access before one that the current thread makes now. */

@@ -38,7 +38,7 @@ Fault BlockRunner::run(const Grid& grid, Schedule* schedule) {
   launch_start_ = interval_ + 1;
   block_starts_.clear();
   fenced_ = false;
-  fault_ = Fault();
+  fault_ = unwritten_ = Fault();
   running = this;
   unsigned long blocks = static_cast<unsigned long>(grid.blocks.x) * grid.blocks.y * grid.blocks.z;
   for (unsigned long index : schedule->block_order(blocks)) {
@@ -54,10 +54,10 @@ Fault BlockRunner::run(const Grid& grid, Schedule* schedule) {
 
 void BlockRunner::run_block() {
   begin_block();
-  int first = schedule_->next(runnable_, count_ - 1, count_);
-  current_ = static_cast<unsigned>(first);
+  current_ = static_cast<unsigned>(schedule_->first(runnable_, count_));
   lathe_emulator_switch(&home_, me().stack_pointer);
   // Back here: all have returned, or one failed, or none can go on.
+  if (fault_.kind == FaultKind::kNone) fault_ = unwritten_;
   if (fault_.kind == FaultKind::kNone && exited_ < count_) deadlock();
   end_block();
 }
@@ -80,6 +80,7 @@ void BlockRunner::begin_block() {
   static_shared_bytes_ = 0;
   shared_next_ = reinterpret_cast<uintptr_t>(memory_->shared_arena());
   dynamic_shared_ = place_shared(grid_->dynamic_shared_bytes, 1024);
+  shared_arrays_.push_back({nullptr, dynamic_shared_, grid_->dynamic_shared_bytes});
 }
 
 void BlockRunner::end_block() {
@@ -122,7 +123,12 @@ void BlockRunner::go_on() {
 void BlockRunner::fail(Fault fault) {
   fault.block = block_;
   fault.thread = me().index;
-  fault_ = fault;
+  fault_ = unwritten_.kind != FaultKind::kNone && fault.kind != FaultKind::kRace ? unwritten_ : fault;
+  stop();
+}
+
+/** Leaves the block for good: its threads' stacks are never gone back to. */
+void BlockRunner::stop() {
   void* abandoned;
   lathe_emulator_switch(&abandoned, home_);
   abort();
@@ -148,6 +154,10 @@ void BlockRunner::sync_threads() {
 }
 
 void BlockRunner::release_barrier() {
+  if (unwritten_.kind != FaultKind::kNone) {
+    fault_ = unwritten_;
+    stop();
+  }
   at_barrier_ = 0;
   interval_++;
   for (unsigned i = 0; i < count_; i++)

@@ -82,7 +82,7 @@ class BlockRunner {
     uint16_t epoch = 0;  // counts its __syncwarps: they order memory among its lanes
   };
   struct SharedArray {
-    const void* site;
+    const void* site;  // null: the dynamic one
     uintptr_t address;
     size_t bytes;
   };
@@ -100,8 +100,10 @@ class BlockRunner {
   uint64_t meet(WarpOperation operation, uint32_t mask, uint64_t value, unsigned source);
   bool complete(unsigned warp, unsigned lane);
   void deadlock();
+  [[noreturn]] void stop();
   uintptr_t place_shared(size_t bytes, size_t alignment);
   void access_global(uintptr_t address, size_t bytes, Access kind);
+  [[noreturn]] void out_of_bounds(uintptr_t address, size_t bytes, Access kind);
   bool conflicts(const Cell& cell, bool shared, bool atomic) const;
   [[noreturn]] void race(uintptr_t address, size_t bytes, Access kind, const Cell& other, Access other_kind);
 
@@ -119,6 +121,9 @@ class BlockRunner {
   Schedule* schedule_ = nullptr;
   Dim3 block_;
   Fault fault_;
+  // The first read of what nobody has written yet. If another thread writes it before the next barrier, then the missing
+  // barrier is the mistake; so it is reported at the barrier, or with what the garbage led to.
+  Fault unwritten_;
   std::vector<SharedArray> shared_arrays_;
   size_t static_shared_bytes_ = 0;
   uintptr_t shared_next_ = 0;

@@ -26,6 +26,10 @@ struct Fault {
   size_t bytes = 0;
   size_t alignment = 0;
   Dim3 block{}, thread{};
+  // Where shared memory was left: the array before the address.
+  size_t array_bytes = 0;
+  size_t past_array_bytes = 0;
+  bool in_dynamic_shared = false;
   // The other side of a race.
   Access other_access = Access::kRead;
   int other_thread = -1;      // linear index in its block; -1: one of several

@@ -33,6 +33,9 @@ std::string what(const Fault& fault, const Grid& grid, const Memory& memory) {
   switch (fault.kind) {
     case FaultKind::kNone: return "no fault";
     case FaultKind::kOutOfBounds:
+      if (fault.array_bytes != 0)
+        return text("out-of-bounds %s: 0x%zx is %zu bytes past the end of %s shared memory of %zu bytes", access.c_str(), fault.address,
+                    fault.past_array_bytes, fault.in_dynamic_shared ? "the dynamic" : "an array in", fault.array_bytes);
       return text("out-of-bounds %s: 0x%zx is %s", access.c_str(), fault.address,
                   fault.detail[0] != '\0' ? fault.detail : memory.describe(fault.address).c_str());
     case FaultKind::kMisaligned:

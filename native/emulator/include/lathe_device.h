@@ -118,13 +118,13 @@ struct Trampoline<kKernel> {
 
   template <size_t... kIndex>
   static void call(const void* const* arguments, std::index_sequence<kIndex...>) {
-    kKernel(copy<Arguments>(arguments[kIndex])...);
+    kKernel(copy<Arguments>(arguments, kIndex)...);
   }
 
   // The driver's copy lies outside all that a kernel may touch, so the checked build must not see it being read.
   template <class T>
-  LATHE_UNCHECKED static T copy(const void* argument) {
-    return *static_cast<const T*>(argument);
+  LATHE_UNCHECKED static T copy(const void* const* arguments, size_t index) {
+    return *static_cast<const T*>(arguments[index]);
   }
 };
 

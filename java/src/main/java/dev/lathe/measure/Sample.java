@@ -9,7 +9,6 @@ import java.util.Arrays;
  * @param tokenNanos when each output token was there, in order; empty if none came
  * @param promptTokens tokens of the prompt, beginning-of-sequence included
  */
-@SuppressWarnings("ArrayRecordComponent") // copied in and out; 8 bytes a token, not 24
 public record Sample(long sentNanos, long[] tokenNanos, int promptTokens, Outcome outcome) {
   public Sample {
     tokenNanos = tokenNanos.clone();

@@ -1,0 +1,297 @@
+/* The C interface: checks what only the data can tell, divides work among threads, calls the chosen kernels. */
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <string_view>
+#include "context.h"
+
+using lathe::AttentionItem;
+using lathe::Kernels;
+
+Scratch::~Scratch() { std::free(memory_); }
+
+float* Scratch::floats(int64_t count) {
+  int64_t bytes = (count * 4 + 63) / 64 * 64;
+  if (bytes > bytes_) {
+    std::free(memory_);
+    memory_ = std::aligned_alloc(64, size_t(bytes));
+    bytes_ = memory_ ? bytes : 0;
+  }
+  return static_cast<float*>(memory_);
+}
+
+bool lathe_cpu::reserve(int64_t floats) {
+  for (int thread = 0; thread < pool.threads(); thread++) {
+    if (!scratch[size_t(thread)].floats(floats)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+int64_t lathe_cpu_features(void) {
+  int64_t features = lathe::kGeneric.isa;
+#ifdef LATHE_X86
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2") &&
+      __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("f16c")) {
+    features |= lathe::kAvx2.isa;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+      features |= lathe::kAvx512.isa;
+    }
+  }
+  features |= __builtin_cpu_supports("avx512vnni") ? 256 : 0;
+  features |= __builtin_cpu_supports("avx512bf16") ? 512 : 0;
+#endif
+  return features;
+}
+
+namespace {
+
+const Kernels* choose(int32_t isa) {
+  if (isa == 0) {
+    const char* named = std::getenv("LATHE_CPU_ISA");
+    std::string_view name = named ? named : "";
+    isa = name == "avx512" ? 4 : name == "avx2" ? 2 : name == "generic" ? 1 : name.empty() ? 0 : -1;
+  }
+  int64_t features = lathe_cpu_features();
+  if (isa < 0 || (isa != 0 && !(features & isa))) {
+    return nullptr;
+  }
+#ifdef LATHE_X86
+  if (isa == 4 || (isa == 0 && features & 4)) {
+    return &lathe::kAvx512;
+  }
+  if (isa == 2 || (isa == 0 && features & 2)) {
+    return &lathe::kAvx2;
+  }
+#endif
+  return isa <= 1 ? &lathe::kGeneric : nullptr;
+}
+
+/* Rows in pieces, by several threads where there are enough elements to make it worth waking them. */
+template <class F> void overRows(lathe_cpu* cpu, int64_t rows, int64_t elements_per_row, F body) {
+  constexpr int64_t kWorthThreads = 1 << 17;
+  if (cpu->pool.threads() == 1 || rows * elements_per_row < kWorthThreads) {
+    body(int64_t(0), rows);
+    return;
+  }
+  int64_t step = std::max<int64_t>(1, rows / (cpu->pool.threads() * 4));
+  auto piece = [&](int64_t index, int) { body(index * step, std::min(rows, (index + 1) * step)); };
+  lathe::parallel(cpu->pool, (rows + step - 1) / step, piece);
+}
+
+} // namespace
+
+lathe_cpu* lathe_cpu_open(int32_t threads, int32_t isa) {
+  const Kernels* kernels = choose(isa);
+  if (!kernels || threads < 1) {
+    return nullptr;
+  }
+  try {
+    return new lathe_cpu(kernels, threads);
+  } catch (const std::exception&) { /* no thread or no memory to be had: the caller reports the null */
+    return nullptr;
+  }
+}
+
+void lathe_cpu_close(lathe_cpu* cpu) { delete cpu; }
+
+int32_t lathe_cpu_isa(const lathe_cpu* cpu) { return cpu->kernels->isa; }
+
+int32_t lathe_cpu_embed(lathe_cpu* cpu, float* out, int64_t out_stride, const lathe_weight* table,
+                        const int32_t* tokens, int64_t count) {
+  for (int64_t i = 0; i < count; i++) {
+    if (tokens[i] < 0 || tokens[i] >= table->rows) {
+      return LATHE_BAD_TOKEN;
+    }
+  }
+  overRows(cpu, count, table->cols, [&](int64_t from, int64_t to) {
+    for (int64_t i = from; i < to; i++) {
+      const lathe_weight* part = table;
+      int64_t row = tokens[i];
+      if (table->kind == LATHE_STACKED) {
+        for (part = table->parts; row >= part->rows; part++) {
+          row -= part->rows;
+        }
+      }
+      cpu->kernels->dequantize(*part, row, out + i * out_stride);
+    }
+  });
+  return LATHE_OK;
+}
+
+int32_t lathe_cpu_rms_norm(lathe_cpu* cpu, float* out, int64_t out_stride, const float* x, int64_t x_stride,
+                           const float* weight, int64_t rows, int64_t cols, float epsilon) {
+  overRows(cpu, rows, cols, [&](int64_t from, int64_t to) {
+    for (int64_t r = from; r < to; r++) {
+      cpu->kernels->rms_norm(out + r * out_stride, x + r * x_stride, weight, cols, epsilon);
+    }
+  });
+  return LATHE_OK;
+}
+
+int32_t lathe_cpu_rotate_and_append(lathe_cpu* cpu, float* qkv, int64_t stride, int64_t tokens, const float* rotations,
+                                    int64_t rotation_rows, int64_t rotation_stride, int32_t heads, int32_t kv_heads,
+                                    int32_t head_dim, uint8_t* keys, uint8_t* values, int32_t half, int64_t pages,
+                                    int32_t page_size, const int32_t* positions, const int32_t* slots) {
+  for (int64_t t = 0; t < tokens; t++) {
+    if (positions[t] < 0 || positions[t] >= rotation_rows) {
+      return LATHE_BAD_POSITION;
+    }
+    if (slots[t] < 0 || slots[t] >= pages * page_size) {
+      return LATHE_BAD_SLOT;
+    }
+  }
+  const Kernels& kernels = *cpu->kernels;
+  int64_t width = int64_t(heads + 2 * kv_heads) * head_dim;
+  overRows(cpu, tokens, width, [&](int64_t from, int64_t to) {
+    for (int64_t t = from; t < to; t++) {
+      float* row = qkv + t * stride;
+      const float* rotation = rotations + positions[t] * rotation_stride;
+      for (int32_t h = 0; h < heads + kv_heads; h++) {
+        kernels.rotate(row + int64_t(h) * head_dim, rotation, head_dim);
+      }
+      int64_t page = slots[t] / page_size;
+      int64_t line = slots[t] % page_size;
+      for (int32_t h = 0; h < kv_heads; h++) {
+        const float* key = row + int64_t(heads + h) * head_dim;
+        const float* value = key + int64_t(kv_heads) * head_dim;
+        int64_t at = ((page * kv_heads + h) * page_size + line) * head_dim;
+        if (half) {
+          kernels.to_half(keys + 2 * at, key, head_dim);
+          kernels.to_half(values + 2 * at, value, head_dim);
+        } else {
+          std::memcpy(keys + 4 * at, key, size_t(head_dim) * 4);
+          std::memcpy(values + 4 * at, value, size_t(head_dim) * 4);
+        }
+      }
+    }
+  });
+  return LATHE_OK;
+}
+
+int32_t lathe_cpu_attention(lathe_cpu* cpu, float* out, int64_t out_stride, const float* qkv, int64_t stride,
+                            int64_t tokens, int32_t heads, int32_t kv_heads, int32_t head_dim, float scale,
+                            const uint8_t* keys, const uint8_t* values, int32_t half, int64_t pages, int32_t page_size,
+                            int64_t sequences, const int32_t* query_starts, const int32_t* context_lengths,
+                            const int32_t* block_starts, const int32_t* blocks, int64_t block_count) {
+  int64_t longest = 0;
+  int64_t scores = 0;
+  if (query_starts[0] != 0 || query_starts[sequences] != tokens || block_starts[0] < 0 ||
+      block_starts[sequences] > block_count) {
+    return LATHE_BAD_BATCH;
+  }
+  for (int64_t s = 0; s < sequences; s++) {
+    int64_t fresh = int64_t(query_starts[s + 1]) - query_starts[s];
+    int64_t context = context_lengths[s];
+    int64_t held = int64_t(block_starts[s + 1]) - block_starts[s];
+    if (fresh < 0 || context < fresh || held < 0 || held * page_size < context) {
+      return LATHE_BAD_BATCH;
+    }
+    for (int64_t i = 0; i < held; i++) {
+      int32_t page = blocks[block_starts[s] + i];
+      if (page < 0 || page >= pages) {
+        return LATHE_BAD_BATCH;
+      }
+    }
+    longest = std::max(longest, context);
+    scores += fresh * context;
+  }
+  const Kernels& kernels = *cpu->kernels;
+  int64_t group = heads / kv_heads;
+  int64_t page_stride = int64_t(kv_heads) * page_size * head_dim;
+  auto item = [&](int64_t s, int32_t kv, int64_t from, int64_t to) {
+    int64_t token = query_starts[s] + from;
+    int64_t fresh = query_starts[s + 1] - query_starts[s];
+    int64_t offset = int64_t(kv) * page_size * head_dim * (half ? 2 : 4);
+    int64_t head = kv * group * head_dim;
+    return AttentionItem{out + token * out_stride + head,
+                         out_stride,
+                         qkv + token * stride + head,
+                         stride,
+                         context_lengths[s] - fresh + from + 1,
+                         to - from,
+                         group,
+                         head_dim,
+                         scale,
+                         keys + offset,
+                         values + offset,
+                         page_stride,
+                         page_size,
+                         blocks + block_starts[s]};
+  };
+  AttentionItem worst{};
+  worst.group = group;
+  worst.head_dim = head_dim;
+  worst.first = longest;
+  worst.tokens = 1;
+  if (!cpu->reserve(kernels.attention_scratch(worst))) {
+    return LATHE_NO_MEMORY;
+  }
+  /* Two multiply-adds an element of each key; by several threads where that is more than some 20 microseconds. */
+  constexpr int64_t kWorthThreads = 400'000;
+  constexpr int64_t kTokensPerTask = 16;
+  bool alone = cpu->pool.threads() == 1 || scores * heads * (head_dim + 16) < kWorthThreads;
+  if (alone) {
+    for (int64_t s = 0; s < sequences; s++) {
+      for (int32_t kv = 0; kv < kv_heads; kv++) {
+        int64_t fresh = query_starts[s + 1] - query_starts[s];
+        for (int64_t from = 0; from < fresh; from += kTokensPerTask) {
+          kernels.attention(item(s, kv, from, std::min(fresh, from + kTokensPerTask)), half != 0,
+                            cpu->scratch[0].floats(0));
+        }
+      }
+    }
+    return LATHE_OK;
+  }
+  std::vector<AttentionItem> items;
+  for (int64_t s = 0; s < sequences; s++) {
+    int64_t fresh = query_starts[s + 1] - query_starts[s];
+    for (int32_t kv = 0; kv < kv_heads; kv++) {
+      for (int64_t from = 0; from < fresh; from += kTokensPerTask) {
+        items.push_back(item(s, kv, from, std::min(fresh, from + kTokensPerTask)));
+      }
+    }
+  }
+  auto body = [&](int64_t index, int thread) {
+    kernels.attention(items[size_t(index)], half != 0, cpu->scratch[size_t(thread)].floats(0));
+  };
+  lathe::parallel(cpu->pool, int64_t(items.size()), body);
+  return LATHE_OK;
+}
+
+int32_t lathe_cpu_gate(lathe_cpu* cpu, float* out, int64_t out_stride, const float* gate_up, int64_t stride,
+                       int64_t rows, int64_t cols, int32_t activation) {
+  overRows(cpu, rows, cols * 4, [&](int64_t from, int64_t to) {
+    for (int64_t r = from; r < to; r++) {
+      cpu->kernels->gate(out + r * out_stride, gate_up + r * stride, gate_up + r * stride + cols, cols, activation);
+    }
+  });
+  return LATHE_OK;
+}
+
+int32_t lathe_cpu_gather_rows(lathe_cpu* cpu, float* out, int64_t out_stride, const float* x, int64_t x_stride,
+                              int64_t x_rows, int64_t cols, const int32_t* rows, int64_t count) {
+  for (int64_t i = 0; i < count; i++) {
+    if (rows[i] < 0 || rows[i] >= x_rows) {
+      return LATHE_BAD_ROW;
+    }
+  }
+  overRows(cpu, count, cols, [&](int64_t from, int64_t to) {
+    for (int64_t i = from; i < to; i++) {
+      std::memcpy(out + i * out_stride, x + rows[i] * x_stride, size_t(cols) * 4);
+    }
+  });
+  return LATHE_OK;
+}
+
+int32_t lathe_cpu_argmax(lathe_cpu* cpu, int32_t* out, const float* x, int64_t x_stride, int64_t rows, int64_t cols) {
+  overRows(cpu, rows, cols, [&](int64_t from, int64_t to) {
+    for (int64_t r = from; r < to; r++) {
+      out[r] = cpu->kernels->argmax(x + r * x_stride, cols);
+    }
+  });
+  return LATHE_OK;
+}

@@ -1,0 +1,158 @@
+/* Causal attention over pages: out[h, :] = softmax(q[h] . K^T * scale) V, for the query heads h of one key/value head.
+ *
+ * Two passes: all scores of a token first (exact maximum, no rescaling), then the weighted sum of the values. A page's
+ * keys are rows of a matrix that the group's queries are multiplied with, so dot_impl.h's tiles read each key once for
+ * all heads of the group. The order of all sums depends on the token's context alone.
+ */
+#pragma once
+#include <type_traits>
+#include "dot_impl.h"
+#include "rows_impl.h"
+
+namespace {
+
+INLINE int64_t scoreStride(int64_t keys) { return (keys + 15) / 16 * 16 + 16; }
+
+int64_t attentionScratch(const lathe::AttentionItem& item) {
+  return item.group * scoreStride(item.first + item.tokens - 1);
+}
+
+/* Scores to weights that are still to be divided by the sum that is returned. */
+INLINE float softmax(float* scores, int64_t n, float scale) {
+  vec most = vset(-__builtin_inff());
+  vec factor = vset(scale);
+  int64_t i = 0;
+  for (; i + W <= n; i += W) {
+    vec v = vmul(vload(scores + i), factor);
+    vstore(scores + i, v);
+    most = vmax(v, most);
+  }
+  float largest = vmax1(most);
+  for (; i < n; i++) {
+    scores[i] *= scale;
+    largest = scores[i] > largest ? scores[i] : largest;
+  }
+  vec shift = vset(largest);
+  vec sum = vzero();
+  for (i = 0; i + W <= n; i += W) {
+    vec v = vexp(vsub(vload(scores + i), shift));
+    vstore(scores + i, v);
+    sum = vadd(sum, v);
+  }
+  if (i < n) {
+    int count = int(n - i);
+    vec v = vexp(vsub(vloadn(scores + i, count), shift));
+    vstoren(scores + i, v, count);
+    sum = vadd(sum, vkeep((1u << count) - 1, v));
+  }
+  return vsum1(sum);
+}
+
+template <bool Half> INLINE vec loadValue(const uint8_t* p, int64_t index, int n) {
+  if (Half) {
+    return n == W ? vloadF16(p + 2 * index) : vloadnF16(p + 2 * index, n);
+  }
+  return n == W ? vload(p + 4 * index) : vloadn(p + 4 * index, n);
+}
+
+/* acc[g] += sum_j weights[g][j] values[j][d .. d + n), four interleaved sums a head to hide the latency. */
+template <bool Half, int G>
+INLINE void weighValues(const uint8_t* values, int64_t head_dim, int64_t d, int n, const float* weights, int64_t stride,
+                        int64_t rows, vec (&acc)[G][4]) {
+  int64_t j = 0;
+  for (; j + 4 <= rows; j += 4) {
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; k++) {
+      vec v = loadValue<Half>(values, (j + k) * head_dim + d, n);
+#pragma GCC unroll 4
+      for (int g = 0; g < G; g++) {
+        acc[g][k] = vfma(vset(weights[g * stride + j + k]), v, acc[g][k]);
+      }
+    }
+  }
+  for (; j < rows; j++) {
+    vec v = loadValue<Half>(values, j * head_dim + d, n);
+#pragma GCC unroll 4
+    for (int g = 0; g < G; g++) {
+      acc[g][0] = vfma(vset(weights[g * stride + j]), v, acc[g][0]);
+    }
+  }
+}
+
+template <bool Half, int G>
+void weighGroup(const lathe::AttentionItem& item, int64_t keys, const float* weights, int64_t stride,
+                const float* sums, float* out) {
+  constexpr int64_t bytes = Half ? 2 : 4;
+  for (int64_t d = 0; d < item.head_dim; d += W) {
+    int n = item.head_dim - d < W ? int(item.head_dim - d) : W;
+    vec acc[G][4];
+    for (int g = 0; g < G; g++) {
+      for (int k = 0; k < 4; k++) {
+        acc[g][k] = vzero();
+      }
+    }
+    for (int64_t start = 0, page = 0; start < keys; start += item.page_size, page++) {
+      const uint8_t* values = item.values + bytes * item.page_stride * item.blocks[page];
+      int64_t rows = keys - start < item.page_size ? keys - start : item.page_size;
+      if (n == W) {
+        weighValues<Half, G>(values, item.head_dim, d, W, weights + start, stride, rows, acc);
+      } else {
+        weighValues<Half, G>(values, item.head_dim, d, n, weights + start, stride, rows, acc);
+      }
+    }
+    for (int g = 0; g < G; g++) {
+      vec total = vadd(vadd(acc[g][0], acc[g][1]), vadd(acc[g][2], acc[g][3]));
+      total = vdiv(total, vset(sums[g]));
+      if (n == W) {
+        vstore(out + g * item.head_dim + d, total);
+      } else {
+        vstoren(out + g * item.head_dim + d, total, n);
+      }
+    }
+  }
+}
+
+template <bool Half> void attendToken(const lathe::AttentionItem& item, int64_t token, float* scores) {
+  constexpr int64_t bytes = Half ? 2 : 4;
+  using Row = std::conditional_t<Half, F16Row, F32Row>;
+  int64_t keys = item.first + token;
+  int64_t stride = scoreStride(item.first + item.tokens - 1);
+  const float* query = item.query + token * item.query_stride;
+  float* out = item.out + token * item.out_stride;
+  lathe_weight rows{};
+  rows.cols = item.head_dim;
+  rows.value_stride = item.head_dim;
+  for (int64_t start = 0, page = 0; start < keys; start += item.page_size, page++) {
+    rows.values = item.keys + bytes * item.page_stride * item.blocks[page];
+    int64_t count = keys - start < item.page_size ? keys - start : item.page_size;
+    Finish finish{scores + start, stride, nullptr, nullptr, false};
+    dotRows<Row>(rows, 0, count, {item.head_dim, item.head_dim}, query, item.head_dim, item.group, finish);
+  }
+  for (int64_t g = 0; g < item.group; g += 4) {
+    int64_t heads = item.group - g < 4 ? item.group - g : 4;
+    float sums[4];
+    for (int64_t i = 0; i < heads; i++) {
+      sums[i] = softmax(scores + (g + i) * stride, keys, item.scale);
+    }
+    const float* weights = scores + g * stride;
+    float* to = out + g * item.head_dim;
+    switch (heads) {
+      case 1: weighGroup<Half, 1>(item, keys, weights, stride, sums, to); break;
+      case 2: weighGroup<Half, 2>(item, keys, weights, stride, sums, to); break;
+      case 3: weighGroup<Half, 3>(item, keys, weights, stride, sums, to); break;
+      default: weighGroup<Half, 4>(item, keys, weights, stride, sums, to);
+    }
+  }
+}
+
+void attention(const lathe::AttentionItem& item, bool half, float* scratch) {
+  for (int64_t token = 0; token < item.tokens; token++) {
+    if (half) {
+      attendToken<true>(item, token, scratch);
+    } else {
+      attendToken<false>(item, token, scratch);
+    }
+  }
+}
+
+} // namespace

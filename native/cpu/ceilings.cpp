@@ -1,0 +1,78 @@
+/* The most that this machine gives, measured: what a kernel's bytes and operations per second are held against. */
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include "context.h"
+
+namespace {
+
+double seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+double median(std::vector<double>& values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+} // namespace
+
+double lathe_cpu_measure_bandwidth(lathe_cpu* cpu, int64_t buffer_bytes, int32_t repeats) {
+  int threads = cpu->pool.threads();
+  constexpr int64_t kPiece = 1 << 18; /* floats */
+  int64_t pieces = std::max<int64_t>(threads, buffer_bytes / 4 / kPiece);
+  auto* buffer = static_cast<float*>(std::aligned_alloc(64, size_t(pieces * kPiece * 4)));
+  if (!buffer) {
+    return -1;
+  }
+  auto fill = [&](int64_t piece, int) {
+    std::fill_n(buffer + piece * kPiece, kPiece, 1.0f);
+  };
+  lathe::parallel(cpu->pool, pieces, fill);
+  std::vector<float> sums(size_t(threads) * 16);
+  auto read = [&](int64_t piece, int thread) {
+    sums[size_t(thread) * 16] += cpu->kernels->read(buffer + piece * kPiece, kPiece);
+  };
+  std::vector<double> rates;
+  for (int32_t i = 0; i < std::max(1, repeats); i++) {
+    double start = seconds();
+    lathe::parallel(cpu->pool, pieces, read);
+    rates.push_back(double(pieces * kPiece * 4) / (seconds() - start));
+  }
+  std::free(buffer);
+  float total = 0;
+  for (float sum : sums) {
+    total += sum;
+  }
+  return total > 0 ? median(rates) : -1; /* the sum is looked at, so it had to be made */
+}
+
+double lathe_cpu_measure_flops(lathe_cpu* cpu, int32_t repeats) {
+  int threads = cpu->pool.threads();
+  constexpr int64_t kRounds = 400'000;
+  constexpr int kTasks = 8;
+  struct alignas(64) Sink {
+    float values[64];
+  };
+  std::vector<Sink> sinks(static_cast<size_t>(threads));
+  for (Sink& sink : sinks) {
+    std::fill_n(sink.values, 64, 0.5f);
+  }
+  std::vector<double> rates;
+  std::vector<int64_t> operations(size_t(threads) * 8);
+  auto work = [&](int64_t, int thread) {
+    operations[size_t(thread) * 8] += cpu->kernels->multiply_adds(kRounds, sinks[size_t(thread)].values);
+  };
+  for (int32_t i = 0; i < std::max(1, repeats); i++) {
+    std::fill(operations.begin(), operations.end(), 0);
+    double start = seconds();
+    lathe::parallel(cpu->pool, threads * kTasks, work);
+    double elapsed = seconds() - start;
+    int64_t total = 0;
+    for (int64_t o : operations) {
+      total += o;
+    }
+    rates.push_back(double(total) / elapsed);
+  }
+  return median(rates);
+}

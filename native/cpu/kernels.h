@@ -1,0 +1,52 @@
+/* What each instruction set provides, as one table. No function here starts threads or allocates. */
+#pragma once
+#include "lathe_cpu.h"
+
+#define INLINE inline __attribute__((always_inline))
+
+namespace lathe {
+
+/* One sequence's new tokens under one key/value head. */
+struct AttentionItem {
+  float* out; /* of the first new token, at the first query head of the group */
+  int64_t out_stride;
+  const float* query;
+  int64_t query_stride;
+  int64_t first;  /* keys that the first new token sees */
+  int64_t tokens; /* new tokens, each sees one key more */
+  int64_t group;  /* query heads that share the key/value head */
+  int64_t head_dim;
+  float scale;
+  const uint8_t* keys; /* of page 0, at this key/value head */
+  const uint8_t* values;
+  int64_t page_stride; /* elements from a page to the next */
+  int64_t page_size;
+  const int32_t* blocks;
+};
+
+struct Kernels {
+  int32_t isa;
+  /* Rows row0 to row1 of a matrix that is not stacked. out is at column row0's; bias too, or null. scratch holds
+   * linear_scratch(cols) floats, aligned to 64 bytes. */
+  void (*linear)(const lathe_weight&, int64_t row0, int64_t row1, const float* x, int64_t x_stride, int64_t tokens,
+                 float* out, int64_t out_stride, const float* bias, bool add, float* scratch);
+  int64_t (*linear_scratch)(int64_t cols);
+  void (*dequantize)(const lathe_weight&, int64_t row, float* out);
+  void (*rms_norm)(float* out, const float* x, const float* weight, int64_t cols, float epsilon);
+  void (*rotate)(float* head, const float* rotation, int64_t head_dim);
+  void (*to_half)(uint8_t* out, const float* x, int64_t n);
+  /* scratch holds attention_scratch floats, aligned to 64 bytes. */
+  void (*attention)(const AttentionItem&, bool half, float* scratch);
+  int64_t (*attention_scratch)(const AttentionItem&);
+  void (*gate)(float* out, const float* gate, const float* up, int64_t n, int32_t activation);
+  int32_t (*argmax)(const float* x, int64_t n);
+  float (*read)(const float* x, int64_t n);
+  /* Runs `rounds` rounds of fused multiply-adds and returns how many floating-point operations those were. */
+  int64_t (*multiply_adds)(int64_t rounds, float* sink);
+};
+
+extern const Kernels kGeneric;
+extern const Kernels kAvx2;
+extern const Kernels kAvx512;
+
+} // namespace lathe

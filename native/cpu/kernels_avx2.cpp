@@ -1,0 +1,4 @@
+#include "simd_avx2.h"
+#include "table_impl.h"
+
+LATHE_KERNELS(kAvx2, 2)

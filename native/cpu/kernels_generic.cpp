@@ -1,0 +1,4 @@
+#include "simd_generic.h"
+#include "table_impl.h"
+
+LATHE_KERNELS(kGeneric, 1)

@@ -1,0 +1,98 @@
+/* The C interface of the CPU kernels. Pointers need no alignment unless they say so. Sizes and strides count elements.
+ *
+ * Every function that returns int32_t returns LATHE_OK or the reason why it did nothing at all.
+ * A context is used by one thread at a time.
+ */
+#pragma once
+#include <stdint.h>
+
+#define LATHE_API extern "C" __attribute__((visibility("default")))
+
+enum lathe_status {
+  LATHE_OK = 0,
+  LATHE_NO_MEMORY = 1,
+  LATHE_BAD_TOKEN = 2,    /* a token outside the vocabulary */
+  LATHE_BAD_ROW = 3,      /* a row outside the matrix */
+  LATHE_BAD_POSITION = 4, /* a position outside the table of rotations */
+  LATHE_BAD_SLOT = 5,     /* a slot outside the cache */
+  LATHE_BAD_BATCH = 6     /* starts that do not ascend, a context shorter than its new tokens, a page outside the cache */
+};
+
+enum lathe_kind {
+  LATHE_F32 = 0,
+  LATHE_BF16 = 1,
+  LATHE_F16 = 2,
+  LATHE_INT8 = 3,        /* (value - zero) * scale */
+  LATHE_BITMAP_F32 = 4,  /* kept values only, one bit a weight says which */
+  LATHE_BITMAP_BF16 = 5,
+  LATHE_BITMAP_F16 = 6,
+  LATHE_BITMAP_INT8 = 7,
+  LATHE_STACKED = 8 /* matrices one below the other */
+};
+
+enum lathe_scale { LATHE_SCALE_NONE = 0, LATHE_SCALE_F32 = 1, LATHE_SCALE_BF16 = 2 };
+
+/* A matrix [rows, cols] as it lies in memory. All members are 8 bytes: Java writes them one after another. */
+struct lathe_weight {
+  int64_t kind;
+  int64_t rows;
+  int64_t cols;
+  const uint8_t* values; /* [rows, cols] rows value_stride apart, or the kept ones one after another */
+  int64_t value_stride;
+  const uint8_t* scales; /* [rows, groups] of scale_type */
+  int64_t scale_type;
+  int64_t groups;
+  int64_t group_size;
+  const uint8_t* zeros;   /* [rows, groups] int8, or null */
+  const uint8_t* bitmap;  /* [rows, ceil(cols / 8)], least significant bit first */
+  int64_t bitmap_stride;  /* bytes */
+  const uint8_t* offsets; /* [rows + 1] int64: where each row's kept values start */
+  const lathe_weight* parts;
+  int64_t part_count;
+};
+
+struct lathe_cpu;
+
+/* The instruction sets that this machine runs, best first, as bits: 1 generic, 2 AVX2 + FMA + F16C, 4 AVX-512 (F, BW, DQ,
+ * VL). Above them what the processor has besides: 256 VNNI, 512 BF16. */
+LATHE_API int64_t lathe_cpu_features(void);
+
+/* threads >= 1, the caller's included. isa: 0 for the best (or what the environment's LATHE_CPU_ISA names: generic, avx2,
+ * avx512), else one of the bits above. Null where that is not to be had. */
+LATHE_API lathe_cpu* lathe_cpu_open(int32_t threads, int32_t isa);
+LATHE_API void lathe_cpu_close(lathe_cpu*);
+/* The bit of the instruction set that was chosen. */
+LATHE_API int32_t lathe_cpu_isa(const lathe_cpu*);
+
+/* Measured, all threads together: bytes read per second from a buffer much larger than the caches, and F32 fused
+ * multiply-adds from registers, counted as two operations. Median of `repeats`; negative where memory is short. */
+LATHE_API double lathe_cpu_measure_bandwidth(lathe_cpu*, int64_t buffer_bytes, int32_t repeats);
+LATHE_API double lathe_cpu_measure_flops(lathe_cpu*, int32_t repeats);
+
+/* out[t, r] (add ? += : =) sum_c x[t, c] w[r, c] + bias[r]. Every element is summed in the same order whatever the number
+ * of tokens or threads: lane c % W of one vector of W lanes for ascending c, then the lanes by one tree. */
+LATHE_API int32_t lathe_cpu_linear(lathe_cpu*, float* out, int64_t out_stride, const float* x, int64_t x_stride,
+                                   int64_t tokens, const lathe_weight*, const float* bias, int32_t add);
+LATHE_API int32_t lathe_cpu_embed(lathe_cpu*, float* out, int64_t out_stride, const lathe_weight*, const int32_t* tokens,
+                                  int64_t count);
+LATHE_API int32_t lathe_cpu_rms_norm(lathe_cpu*, float* out, int64_t out_stride, const float* x, int64_t x_stride,
+                                     const float* weight, int64_t rows, int64_t cols, float epsilon);
+/* keys, values [pages, kv_heads, page_size, head_dim], F32 or (half) F16; rotations [positions, head_dim]. */
+LATHE_API int32_t lathe_cpu_rotate_and_append(lathe_cpu*, float* qkv, int64_t stride, int64_t tokens,
+                                              const float* rotations, int64_t rotation_rows, int64_t rotation_stride,
+                                              int32_t heads, int32_t kv_heads, int32_t head_dim, uint8_t* keys,
+                                              uint8_t* values, int32_t half, int64_t pages, int32_t page_size,
+                                              const int32_t* positions, const int32_t* slots);
+LATHE_API int32_t lathe_cpu_attention(lathe_cpu*, float* out, int64_t out_stride, const float* qkv, int64_t stride,
+                                      int64_t tokens, int32_t heads, int32_t kv_heads, int32_t head_dim, float scale,
+                                      const uint8_t* keys, const uint8_t* values, int32_t half, int64_t pages,
+                                      int32_t page_size, int64_t sequences, const int32_t* query_starts,
+                                      const int32_t* context_lengths, const int32_t* block_starts,
+                                      const int32_t* blocks, int64_t block_count);
+/* activation: 0 SiLU, 1 GELU by tanh, 2 GELU by erf */
+LATHE_API int32_t lathe_cpu_gate(lathe_cpu*, float* out, int64_t out_stride, const float* gate_up, int64_t stride,
+                                 int64_t rows, int64_t cols, int32_t activation);
+LATHE_API int32_t lathe_cpu_gather_rows(lathe_cpu*, float* out, int64_t out_stride, const float* x, int64_t x_stride,
+                                        int64_t x_rows, int64_t cols, const int32_t* rows, int64_t count);
+LATHE_API int32_t lathe_cpu_argmax(lathe_cpu*, int32_t* out, const float* x, int64_t x_stride, int64_t rows,
+                                   int64_t cols);

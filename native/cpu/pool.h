@@ -1,0 +1,45 @@
+/* Threads that take numbered tasks; the caller takes part.
+ *
+ * A task is claimed by one compare-and-swap on {job number, tasks left}, so a thread that wakes up late finds either
+ * nothing left or a newer job, never half of an old one, and the caller never waits for a thread that did not start.
+ * Workers spin for some microseconds after a job, then sleep in the kernel.
+ */
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+namespace lathe {
+
+using TaskFunction = void (*)(void* job, int64_t task, int thread);
+
+class Pool {
+ public:
+  explicit Pool(int threads);
+  ~Pool();
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+  int threads() const { return threads_; }
+  void run(TaskFunction function, void* job, int64_t tasks);
+
+ private:
+  void work(int thread);
+  bool runOne(int thread);
+
+  int threads_;
+  TaskFunction function_ = nullptr;
+  void* job_ = nullptr;
+  uint32_t count_ = 0;
+  alignas(64) std::atomic<uint64_t> ticket_{0};
+  alignas(64) std::atomic<uint32_t> done_{0};
+  alignas(64) std::atomic<uint32_t> wake_{0};
+  std::atomic<bool> stop_{false};
+  std::vector<std::thread> workers_;
+};
+
+template <class F> void parallel(Pool& pool, int64_t tasks, F& body) {
+  pool.run([](void* job, int64_t task, int thread) { (*static_cast<F*>(job))(task, thread); }, &body, tasks);
+}
+
+} // namespace lathe

@@ -1,0 +1,11 @@
+/* The table of one instruction set: included after simd_*.h by the file that is compiled for it. */
+#pragma once
+#include "attention_impl.h"
+#include "gemm_impl.h"
+#include "rows_impl.h"
+
+#define LATHE_KERNELS(name, bit)                                                                                     \
+  namespace lathe {                                                                                                  \
+  const Kernels name = {bit,    linear,   linearScratch, dequantize, rmsNorm, rotate, toHalf, attention,             \
+                        attentionScratch, gate,     argmax,        readAll,    multiplyAdds};                        \
+  }
