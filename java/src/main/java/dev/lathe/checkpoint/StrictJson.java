@@ -75,7 +75,13 @@ public final class StrictJson {
 
   /** What Jackson found, on one line, with the place in the text. */
   static String describe(JacksonException e) {
-    String message = e.getOriginalMessage().lines().findFirst().orElse("").strip();
+    String message =
+        e.getOriginalMessage()
+            .lines()
+            .findFirst()
+            .orElse("")
+            .replaceAll(" ?\\(start marker at .*", "")
+            .strip();
     TokenStreamLocation at = e.getLocation();
     return at == null || at.getLineNr() < 0
         ? message

@@ -114,7 +114,7 @@ final class ConditionTables {
                     source.hidden(),
                     source.vocabulary(),
                     source.contextLength(),
-                    Figures.bytes(source.kvBytesPerToken())))
+                    Figures.bytes((double) source.kvBytesPerToken())))
         .row(
             "Recipe",
             "%s (%s): %s; perplexity may rise by %s"
@@ -145,7 +145,7 @@ final class ConditionTables {
             "Device",
             c.device()
                 + (c.deviceMemoryBytes().isPresent()
-                    ? ", " + Figures.bytes(c.deviceMemoryBytes().getAsLong())
+                    ? ", " + Figures.bytes((double) c.deviceMemoryBytes().getAsLong())
                     : "")
                 + (c.deviceFeatures().isEmpty() ? "" : ", " + c.deviceFeatures()))
         .row("Kernels", c.kernels())
