@@ -141,7 +141,7 @@ final class GenerateCommand implements Callable<Integer> {
       return text;
     }
     int[] tokens = new int[text.length + 1];
-    steps = tokenizer.beginOfSequence().getAsInt();
+    tokens[0] = tokenizer.beginOfSequence().getAsInt();
     System.arraycopy(text, 0, tokens, 1, text.length);
     return tokens;
   }
