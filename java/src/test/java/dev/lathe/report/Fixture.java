@@ -1,5 +1,6 @@
 package dev.lathe.report;
 
+import dev.lathe.measure.Statistics.Interval;
 import dev.lathe.report.OptimizeResults.Check;
 import dev.lathe.report.OptimizeResults.Conditions;
 import dev.lathe.report.OptimizeResults.Cost;
@@ -188,8 +189,9 @@ final class Fixture {
     return Optional.of(
         new Quality(
             perplexity,
-            0.031,
+            OptionalDouble.of(0.031),
             loss,
+            compared ? Optional.of(new Interval(loss * 0.8, loss * 1.2)) : Optional.empty(),
             compared ? OptionalDouble.of(loss / 1000) : OptionalDouble.empty(),
             compared ? OptionalDouble.of(loss > 1 ? 0.41 : 0.9912) : OptionalDouble.empty(),
             13_316));
@@ -198,10 +200,10 @@ final class Fixture {
   private static Optional<Latency> latency(double p50) {
     return Optional.of(
         new Latency(
-            p50,
-            p50 * 1.7,
-            p50 * 1.85,
-            p50 * 2.1,
+            OptionalDouble.of(p50),
+            OptionalDouble.of(p50 * 1.7),
+            OptionalDouble.of(p50 * 1.85),
+            OptionalDouble.of(p50 * 2.1),
             768,
             List.of(
                 new Quantile(0, p50 * 0.3),
