@@ -89,6 +89,25 @@ LATHE_KERNEL(divergent_shuffle, 1024, (float* out, const float* x)) {
   out[threadIdx.x] = value;
 }
 
+/** Everybody waits for a flag that nobody sets. */
+LATHE_KERNEL(endless_polling, 1024, (float* out, const float* x)) {
+  LATHE_SHARED(int, flag, [1]);
+  if (threadIdx.x == 0) flag[0] = 0;
+  __syncthreads();
+  while (atomicAdd(&flag[0], 0) == 0) {
+  }
+  out[blockIdx.x * blockDim.x + threadIdx.x] = x[0];
+}
+LATHE_KERNEL(polling_right, 1024, (float* out, const float* x)) {
+  LATHE_SHARED(int, flag, [1]);
+  if (threadIdx.x == 0) flag[0] = 0;
+  __syncthreads();
+  if (threadIdx.x == 17) atomicExch(&flag[0], 1);
+  while (atomicAdd(&flag[0], 0) == 0) {
+  }
+  out[blockIdx.x * blockDim.x + threadIdx.x] = x[0];
+}
+
 LATHE_KERNEL(endless_recursion, 1024, (float* out, const float* x)) {
   struct Deep {
     static float down(const float* values, int depth) {
@@ -98,4 +117,15 @@ LATHE_KERNEL(endless_recursion, 1024, (float* out, const float* x)) {
     }
   };
   out[threadIdx.x] = Deep::down(x, 0);
+}
+
+/** RMSNorm whose sum stops one column early: canary of the comparison with the reference, not of the checks. */
+LATHE_KERNEL(rms_norm_without_last_column_f32, 1024, (float* out, const float* x, const float* w, int64_t rows, int cols, float eps)) {
+  for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
+    const float* x_row = x + row * cols;
+    float sum = 0;
+    for (int c = threadIdx.x % 32; c < cols - 1; c += 32) sum += x_row[c] * x_row[c];
+    float factor = rsqrtf(warp_sum(sum) / static_cast<float>(cols) + eps);
+    for (int c = threadIdx.x; c < cols; c += blockDim.x) out[row * cols + c] = x_row[c] * factor * w[c];
+  }
 }

@@ -5,7 +5,8 @@
 
 namespace lathe::emulator {
 
-void BlockRunner::access(uintptr_t address, size_t bytes, size_t alignment, Access kind) {
+void BlockRunner::access(uintptr_t address, size_t bytes, size_t alignment, Access kind, const void* code) {
+  code_ = code;
   if (memory_->contains(address)) {
     access_global(address, bytes, kind);
     if (address % alignment != 0)
@@ -36,7 +37,7 @@ void BlockRunner::access_global(uintptr_t address, size_t bytes, Access kind) {
     if (conflicts(shadow.writer, shared, atomic)) race(address + i, bytes, kind, shadow.writer, Access::kWrite);
     if (writes && conflicts(shadow.reader, shared, atomic)) race(address + i, bytes, kind, shadow.reader, Access::kRead);
     if (reads && states[i] != ByteState::kInitialized && !unchecked_writes_ && unwritten_.kind == FaultKind::kNone)
-      unwritten_ = {.kind = FaultKind::kUninitialized, .access = kind, .address = address + i, .bytes = bytes, .block = block_, .thread = me().index};
+      unwritten_ = {.kind = FaultKind::kUninitialized, .access = kind, .address = address + i, .bytes = bytes, .block = block_, .thread = me().index, .code = code_};
     if (writes) {
       states[i] = ByteState::kInitialized;
       shadow.writer = mine;

@@ -63,7 +63,7 @@ void BlockRunner::run_block() {
 }
 
 void BlockRunner::begin_block() {
-  exited_ = at_barrier_ = 0;
+  exited_ = at_barrier_ = spins_ = 0;
   warps_.fill(Warp());
   runnable_.clear();
   for (unsigned i = 0; i < count_; i++) {
@@ -98,6 +98,7 @@ void BlockRunner::thread_main() {
 void BlockRunner::thread_returned() {
   me().exited = true;
   exited_++;
+  spins_ = 0;
   runnable_.remove(current_);
   if (at_barrier_ > 0 && at_barrier_ + exited_ == count_) release_barrier();
   unsigned warp = current_ / kWarp;
@@ -123,6 +124,7 @@ void BlockRunner::go_on() {
 void BlockRunner::fail(Fault fault) {
   fault.block = block_;
   fault.thread = me().index;
+  if (fault.address != 0) fault.code = code_;
   fault_ = unwritten_.kind != FaultKind::kNone && fault.kind != FaultKind::kRace ? unwritten_ : fault;
   stop();
 }
@@ -153,12 +155,18 @@ void BlockRunner::sync_threads() {
   go_on();
 }
 
+void BlockRunner::spin() {
+  if (++spins_ > kMaxSpins)
+    fail({.kind = FaultKind::kDeadlock, .detail = "polls with 16 million atomics, and no thread gets any further"});
+  go_on();
+}
+
 void BlockRunner::release_barrier() {
   if (unwritten_.kind != FaultKind::kNone) {
     fault_ = unwritten_;
     stop();
   }
-  at_barrier_ = 0;
+  at_barrier_ = spins_ = 0;
   interval_++;
   for (unsigned i = 0; i < count_; i++)
     if (!threads_[i].exited) runnable_.add(i);

@@ -35,6 +35,7 @@ class BlockRunner {
  public:
   static constexpr unsigned kWarp = 32;
   static constexpr unsigned kMaxThreads = 1024;
+  static constexpr unsigned kMaxSpins = 1 << 24;
   static constexpr size_t kMaxStaticSharedBytes = 48 << 10;
 
   explicit BlockRunner(Memory* memory) : memory_(memory) {}
@@ -57,7 +58,9 @@ class BlockRunner {
   void fence() { fenced_ = true; }
   void* shared(const void* site, size_t bytes, size_t alignment);
   void* dynamic_shared() const { return reinterpret_cast<void*>(dynamic_shared_); }
-  void access(uintptr_t address, size_t bytes, size_t alignment, Access kind);
+  void access(uintptr_t address, size_t bytes, size_t alignment, Access kind, const void* code);
+  /** Lets another thread run, as one that polls must; ends a block in which all only poll. */
+  void spin();
   void check_stack(uintptr_t stack_pointer);
   [[noreturn]] void fail(Fault fault);
 
@@ -115,6 +118,8 @@ class BlockRunner {
   unsigned exited_ = 0;
   unsigned at_barrier_ = 0;
   unsigned current_ = 0;
+  unsigned spins_ = 0;  // since a thread last returned or all came to a barrier
+  const void* code_ = nullptr;  // of the access that is being checked
   void* home_ = nullptr;  // where run_block goes on when no thread can
 
   const Grid* grid_ = nullptr;

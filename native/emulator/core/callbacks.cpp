@@ -12,22 +12,26 @@ using lathe::emulator::runner_or_null;
 
 namespace {
 
-void check(const volatile void* address, size_t bytes, size_t alignment, Access kind) {
+void check(const volatile void* address, size_t bytes, size_t alignment, Access kind, const void* code) {
   // None runs while a module is loaded: its constructors are instrumented too.
-  if (BlockRunner* runner = runner_or_null()) runner->access(reinterpret_cast<uintptr_t>(address), bytes, alignment, kind);
+  if (BlockRunner* runner = runner_or_null())
+    runner->access(reinterpret_cast<uintptr_t>(address), bytes, alignment, kind, code);
 }
 
 }  // namespace
 
 extern "C" {
 
-#define LATHE_ACCESS(BYTES)                                                                                          \
-  LATHE_EMULATOR_API void __tsan_read##BYTES(void* address) { check(address, BYTES, BYTES, Access::kRead); }         \
-  LATHE_EMULATOR_API void __tsan_write##BYTES(void* address) { check(address, BYTES, BYTES, Access::kWrite); }       \
-  LATHE_EMULATOR_API void __tsan_unaligned_read##BYTES(void* address) { check(address, BYTES, 1, Access::kRead); }   \
-  LATHE_EMULATOR_API void __tsan_unaligned_write##BYTES(void* address) { check(address, BYTES, 1, Access::kWrite); } \
-  LATHE_EMULATOR_API void __tsan_volatile_read##BYTES(void* address) { check(address, BYTES, BYTES, Access::kRead); } \
-  LATHE_EMULATOR_API void __tsan_volatile_write##BYTES(void* address) { check(address, BYTES, BYTES, Access::kWrite); }
+#define LATHE_CODE __builtin_return_address(0)
+#define LATHE_CALLBACK(NAME, BYTES, ALIGNMENT, ACCESS) \
+  LATHE_EMULATOR_API void NAME##BYTES(void* address) { check(address, BYTES, ALIGNMENT, ACCESS, LATHE_CODE); }
+#define LATHE_ACCESS(BYTES)                                              \
+  LATHE_CALLBACK(__tsan_read, BYTES, BYTES, Access::kRead)               \
+  LATHE_CALLBACK(__tsan_write, BYTES, BYTES, Access::kWrite)             \
+  LATHE_CALLBACK(__tsan_unaligned_read, BYTES, 1, Access::kRead)         \
+  LATHE_CALLBACK(__tsan_unaligned_write, BYTES, 1, Access::kWrite)       \
+  LATHE_CALLBACK(__tsan_volatile_read, BYTES, BYTES, Access::kRead)      \
+  LATHE_CALLBACK(__tsan_volatile_write, BYTES, BYTES, Access::kWrite)
 
 LATHE_ACCESS(1)
 LATHE_ACCESS(2)
@@ -35,8 +39,8 @@ LATHE_ACCESS(4)
 LATHE_ACCESS(8)
 LATHE_ACCESS(16)
 
-LATHE_EMULATOR_API void __tsan_read_range(void* address, size_t bytes) { check(address, bytes, 1, Access::kRead); }
-LATHE_EMULATOR_API void __tsan_write_range(void* address, size_t bytes) { check(address, bytes, 1, Access::kWrite); }
+LATHE_EMULATOR_API void __tsan_read_range(void* address, size_t bytes) { check(address, bytes, 1, Access::kRead, LATHE_CODE); }
+LATHE_EMULATOR_API void __tsan_write_range(void* address, size_t bytes) { check(address, bytes, 1, Access::kWrite, LATHE_CODE); }
 LATHE_EMULATOR_API void __tsan_func_entry(void*) {
   if (BlockRunner* runner = runner_or_null()) runner->check_stack(reinterpret_cast<uintptr_t>(__builtin_frame_address(0)));
 }
@@ -45,12 +49,12 @@ LATHE_EMULATOR_API void __tsan_init() {}
 
 // An instrumented memcpy is a call that the compiler leaves alone: device code copies small things with it.
 LATHE_EMULATOR_API void* __tsan_memcpy(void* to, const void* from, size_t bytes) {
-  check(from, bytes, 1, Access::kRead);
-  check(to, bytes, 1, Access::kWrite);
+  check(from, bytes, 1, Access::kRead, LATHE_CODE);
+  check(to, bytes, 1, Access::kWrite, LATHE_CODE);
   return __builtin_memcpy(to, from, bytes);
 }
 LATHE_EMULATOR_API void* __tsan_memset(void* to, int value, size_t bytes) {
-  check(to, bytes, 1, Access::kWrite);
+  check(to, bytes, 1, Access::kWrite, LATHE_CODE);
   return __builtin_memset(to, value, bytes);
 }
 }

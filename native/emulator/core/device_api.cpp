@@ -16,9 +16,11 @@ void thread_fence() { current_runner().fence(); }
 void* shared(const void* site, size_t bytes, size_t alignment) { return current_runner().shared(site, bytes, alignment); }
 void* dynamic_shared() { return current_runner().dynamic_shared(); }
 
-void check_access(const volatile void* address, size_t bytes, size_t alignment, Access access) {
+void before_atomic(const volatile void* address, size_t bytes) {
   BlockRunner& runner = current_runner();
-  if (runner.grid().kernel->checked) runner.access(reinterpret_cast<uintptr_t>(address), bytes, alignment, access);
+  runner.spin();
+  if (runner.grid().kernel->checked)
+    runner.access(reinterpret_cast<uintptr_t>(address), bytes, bytes, Access::kAtomic, __builtin_return_address(0));
 }
 
 }  // namespace lathe::emulator

@@ -83,13 +83,16 @@ struct Function {
   size_t max_dynamic_shared_bytes = 48 << 10;
 };
 
+/** A loaded image. Its file stays open with it: dlopen knows libraries by their path, and that is /proc/self/fd/N. */
 struct CloseLibrary {
+  int file = -1;
   void operator()(void* library) const;
 };
+using Library = std::unique_ptr<void, CloseLibrary>;
 
 struct Module {
   Context* context;
-  std::unique_ptr<void, CloseLibrary> library;
+  Library library;
   std::map<std::string, Function> functions;
   std::vector<AddressRange> ranges;
 };
@@ -132,6 +135,7 @@ struct Driver {
   BlockRunner runner{&memory};
   Schedule schedule;
   std::string report;
+  bool said_unchecked = false;
 
   Handles<Context> contexts;
   Handles<Stream> streams;

@@ -51,6 +51,10 @@ CUresult check_launch(Driver& d, const Function& function, Dim3 grid, Dim3 block
 }
 
 void run(Driver& d, Context& context, const Function& function, const Arguments& arguments, Dim3 blocks, Dim3 threads, unsigned shared_bytes) {
+  if (function.kernel.checked && d.runner.unchecked_writes() && !d.said_unchecked) {
+    d.said_unchecked = true;
+    fputs("lathe emulator: kernels without checks have run, so uninitialized reads can't be told any more\n", stderr);
+  }
   Grid grid{&function.kernel, arguments.pointers(), blocks, threads, shared_bytes, &function.module->ranges};
   Fault fault = d.runner.run(grid, &d.schedule);
   if (fault.kind == FaultKind::kNone) return;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -23,7 +24,10 @@ void register_kernel(const Kernel& kernel) {
   if (loading != nullptr) loading->push_back(kernel);
 }
 
-void CloseLibrary::operator()(void* library) const { dlclose(library); }
+void CloseLibrary::operator()(void* library) const {
+  dlclose(library);
+  close(file);
+}
 
 Function* Driver::function(const void* handle) {
   Function* found = nullptr;
@@ -51,21 +55,32 @@ size_t image_bytes(const void* image) {
   return header.e_shoff + static_cast<size_t>(header.e_shnum) * header.e_shentsize;
 }
 
+bool write_all(int file, const void* bytes, size_t count) {
+  const char* next = static_cast<const char*>(bytes);
+  while (count > 0) {
+    ssize_t written = write(file, next, count);
+    if (written <= 0) return false;
+    next += written;
+    count -= static_cast<size_t>(written);
+  }
+  return true;
+}
+
 /** Loads from a file without a name, so that two modules of one image have variables of their own. */
-void* open_image(Driver& d, const void* image, size_t bytes) {
+Library open_image(Driver& d, const void* image, size_t bytes) {
   int file = memfd_create("lathe-module", MFD_CLOEXEC);
-  if (file < 0) return nullptr;
-  size_t written = 0;
-  while (written < bytes) {
-    ssize_t count = write(file, static_cast<const char*>(image) + written, bytes - written);
-    if (count <= 0) break;
-    written += static_cast<size_t>(count);
+  if (file < 0 || !write_all(file, image, bytes)) {
+    d.refuse(CUDA_ERROR_OPERATING_SYSTEM, "can't copy a module of %zu bytes: %s", bytes, strerror(errno));
+    if (file >= 0) close(file);
+    return {};
   }
   char path[64];
   snprintf(path, sizeof path, "/proc/self/fd/%d", file);
-  void* library = written == bytes ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : nullptr;
-  if (library == nullptr) d.refuse(CUDA_ERROR_INVALID_IMAGE, "can't load a module: %s", written == bytes ? dlerror() : "can't copy it");
-  close(file);
+  Library library(dlopen(path, RTLD_NOW | RTLD_LOCAL), CloseLibrary{file});
+  if (library == nullptr) {
+    d.refuse(CUDA_ERROR_INVALID_IMAGE, "can't load a module: %s", dlerror());
+    close(file);
+  }
   return library;
 }
 
@@ -106,10 +121,11 @@ CUresult load(Module** handle, const void* image) {
     }
     std::vector<Kernel> kernels;
     loading = &kernels;
-    void* library = open_image(d, image, bytes);
+    Library library = open_image(d, image, bytes);
     loading = nullptr;
     if (library == nullptr) return CUDA_ERROR_INVALID_IMAGE;
-    Module* module = d.modules.add(Module{&context, std::unique_ptr<void, CloseLibrary>(library), {}, ranges_of(library)});
+    auto ranges = ranges_of(library.get());
+    Module* module = d.modules.add(Module{&context, std::move(library), {}, std::move(ranges)});
     for (const Kernel& kernel : kernels) module->functions[kernel.name] = Function{kernel, module};
     *handle = module;
     return CUDA_SUCCESS;

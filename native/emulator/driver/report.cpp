@@ -60,12 +60,19 @@ std::string what(const Fault& fault, const Grid& grid, const Memory& memory) {
   return "unknown fault";
 }
 
+/** The place in the module's file, for addr2line; the call itself lies before where it returns to. */
+std::string where(const Fault& fault, const Grid& grid) {
+  if (fault.code == nullptr || grid.module_ranges->empty()) return "";
+  uintptr_t base = grid.module_ranges->front().low;
+  return text(" (addr2line -ife MODULE.so 0x%zx)", reinterpret_cast<uintptr_t>(fault.code) - 1 - base);
+}
+
 }  // namespace
 
 std::string describe(const Fault& fault, const Grid& grid, const Memory& memory, const std::string& schedule) {
   return text("kernel %s, block (%u,%u,%u), thread (%u,%u,%u): ", grid.kernel->name, fault.block.x, fault.block.y, fault.block.z,
               fault.thread.x, fault.thread.y, fault.thread.z) +
-         what(fault, grid, memory) + " [order " + schedule + "]";
+         what(fault, grid, memory) + where(fault, grid) + " [order " + schedule + "]";
 }
 
 CUresult result_of(const Fault& fault) {

@@ -8,7 +8,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -68,31 +67,33 @@ T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32) {
   return __shfl_sync(mask, value, static_cast<int>(lane >= delta ? lane - delta : lane), width);
 }
 
-// An atomic is one step here anyway, since one CUDA thread runs at a time. It is checked out of line, because the checked
-// build would take its parts for a plain read and a plain write.
+// What follows before_atomic is one step, since one CUDA thread runs at a time. These aren't instrumented, because the
+// checked build would take their parts for a plain read and a plain write.
 #define LATHE_UNCHECKED __attribute__((noinline, no_sanitize("thread")))
 template <class T>
 LATHE_UNCHECKED T atomicAdd(T* address, std::type_identity_t<T> value) {
-  ::lathe::emulator::check_access(address, sizeof(T), sizeof(T), ::lathe::emulator::Access::kAtomic);
+  ::lathe::emulator::before_atomic(address, sizeof(T));
   T old = *address;
   *address = old + value;
   return old;
 }
 template <class T>
 LATHE_UNCHECKED T atomicMax(T* address, std::type_identity_t<T> value) {
-  ::lathe::emulator::check_access(address, sizeof(T), sizeof(T), ::lathe::emulator::Access::kAtomic);
+  ::lathe::emulator::before_atomic(address, sizeof(T));
   T old = *address;
   *address = old < value ? value : old;
   return old;
 }
 template <class T>
 LATHE_UNCHECKED T atomicExch(T* address, std::type_identity_t<T> value) {
-  ::lathe::emulator::check_access(address, sizeof(T), sizeof(T), ::lathe::emulator::Access::kAtomic);
-  return std::exchange(*address, value);
+  ::lathe::emulator::before_atomic(address, sizeof(T));
+  T old = *address;  // not std::exchange, which would be instrumented
+  *address = value;
+  return old;
 }
 template <class T>
 LATHE_UNCHECKED T atomicCAS(T* address, std::type_identity_t<T> expected, std::type_identity_t<T> value) {
-  ::lathe::emulator::check_access(address, sizeof(T), sizeof(T), ::lathe::emulator::Access::kAtomic);
+  ::lathe::emulator::before_atomic(address, sizeof(T));
   T old = *address;
   if (old == expected) *address = value;
   return old;

@@ -13,7 +13,7 @@ struct Dim3 {
   unsigned x = 1, y = 1, z = 1;
 };
 
-enum class Access : uint8_t { kRead, kWrite, kAtomic };
+enum class Access : unsigned char { kRead, kWrite, kAtomic };
 
 /** What cuLaunchKernel has to know, since it passes no sizes. */
 struct Kernel {
@@ -42,8 +42,8 @@ LATHE_EMULATOR_API unsigned lane();
 LATHE_EMULATOR_API void* shared(const void* site, size_t bytes, size_t alignment);
 LATHE_EMULATOR_API void* dynamic_shared();
 
-/** Holds an access that is made outside instrumented code against bounds, alignment, initialization and races. */
-LATHE_EMULATOR_API void check_access(const volatile void* address, size_t bytes, size_t alignment, Access access);
+/** Goes before an atomic operation: checks it as one access, and lets other threads run, so that a spin can end. */
+LATHE_EMULATOR_API void before_atomic(const volatile void* address, size_t bytes);
 
 LATHE_EMULATOR_API void register_kernel(const Kernel& kernel);
 

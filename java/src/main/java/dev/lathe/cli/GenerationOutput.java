@@ -22,9 +22,10 @@ record GenerationOutput(List<Generation> generations, String backend, String rea
     tokens(result.putArray("tokens"), first);
     result.put("prompt_tokens", first.promptTokens());
     result.put("finish", finish(first));
-    put(result, "ttft_ms", median(generations.stream().mapToDouble(g -> ttftMillis(g)).toArray()));
-    put(result, "tpot_ms", tpotMillis());
-    put(result, "tokens_per_second", tokensPerSecond());
+    Json.put(
+        result, "ttft_ms", median(generations.stream().mapToDouble(g -> ttftMillis(g)).toArray()));
+    Json.put(result, "tpot_ms", tpotMillis());
+    Json.put(result, "tokens_per_second", tokensPerSecond());
     result.put("generated_tokens", generatedTokens());
     result.put("backend", backend);
     result.put("backend_reason", reason);
@@ -37,7 +38,7 @@ record GenerationOutput(List<Generation> generations, String backend, String rea
         one.put("prompt_tokens", generation.promptTokens());
         one.put("finish", finish(generation));
         one.put("ttft_ms", ttftMillis(generation));
-        put(one, "tpot_ms", tpotMillis(generation));
+        Json.put(one, "tpot_ms", tpotMillis(generation));
       }
     }
     return result;
@@ -110,10 +111,6 @@ record GenerationOutput(List<Generation> generations, String backend, String rea
     int middle = sorted.length / 2;
     return OptionalDouble.of(
         sorted.length % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2);
-  }
-
-  private static void put(ObjectNode node, String key, OptionalDouble value) {
-    node.put(key, value.isPresent() ? (Double) value.getAsDouble() : null);
   }
 
   private static void tokens(ArrayNode array, Generation generation) {

@@ -1,6 +1,7 @@
 package dev.lathe.cli;
 
 import java.io.PrintStream;
+import java.util.OptionalDouble;
 import tools.jackson.databind.ObjectWriter;
 import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
@@ -25,5 +26,10 @@ final class Json {
    */
   static Double orNull(double value) {
     return Double.isFinite(value) ? (Double) value : null;
+  }
+
+  /** A figure, or {@code null} where there is none. */
+  static void put(ObjectNode node, String key, OptionalDouble value) {
+    node.put(key, value.isPresent() ? orNull(value.getAsDouble()) : null);
   }
 }

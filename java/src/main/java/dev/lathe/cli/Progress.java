@@ -40,21 +40,25 @@ final class Progress implements AutoCloseable {
   }
 
   /**
-   * The work goes on.
+   * The work goes on; another name than before begins another piece.
    *
+   * @param name of the piece: {@code eval}
    * @param done so far
    * @param total at the end; 0 where unknown
    * @param unit of both: {@code tokens}
    */
-  void update(long done, long total, String unit) {
+  void update(String name, long done, long total, String unit) {
     Cancellation.check();
+    if (!name.equals(what)) {
+      begin(name);
+    }
     long now = clock.getAsLong();
     if (now - next < 0) {
       return;
     }
     next = now + (terminal ? TERMINAL_NANOS : LINES_NANOS);
     double seconds = (now - started) / 1e9;
-    StringBuilder line = new StringBuilder(what);
+    StringBuilder line = new StringBuilder(what).append(":");
     if (total > 0) {
       line.append(" %d/%d %s (%d%%)".formatted(done, total, unit, 100 * done / total));
     } else {

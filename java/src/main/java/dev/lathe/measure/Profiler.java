@@ -226,7 +226,7 @@ public final class Profiler {
             bytes / timeNanos,
             flops / timeNanos / 1e3,
             (double) flops / bytes,
-            Bound.of(flops, bytes, timeNanos, ceilings)));
+            Bound.of((double) flops, (double) bytes, timeNanos, ceilings)));
   }
 
   /** Calls of the same name together; the time of each name is the median over the runs. */
@@ -254,7 +254,9 @@ public final class Profiler {
     long bytes = events.stream().mapToLong(Event::bytes).sum();
     // Each call on its own has to reach a ceiling; one cannot make up for another.
     double least =
-        events.stream().mapToDouble(e -> ceilings.leastNanos(e.flops(), e.bytes())).sum();
+        events.stream()
+            .mapToDouble(e -> ceilings.leastNanos((double) e.flops(), (double) e.bytes()))
+            .sum();
     return new Operation(
         phase,
         name,
@@ -267,7 +269,7 @@ public final class Profiler {
         bytes / nanos,
         flops / nanos / 1e3,
         (double) flops / bytes,
-        Bound.of(flops, bytes, nanos, ceilings));
+        Bound.of((double) flops, (double) bytes, nanos, ceilings));
   }
 
   private static Map<String, List<Event>> byName(List<Event> events) {

@@ -11,17 +11,23 @@ import java.util.OptionalDouble;
 public final class QualityMath {
   private QualityMath() {}
 
-  /** {@code log(sum of exp(x))}, without overflow. */
-  static double logSumExp(float... logits) {
-    double largest = Double.NEGATIVE_INFINITY;
-    for (float logit : logits) {
-      largest = Math.max(largest, logit);
+  /** The largest value, and {@code log(sum of exp(x - largest))}: apart, so that none is lost. */
+  private record LogSum(double largest, double logOfRest) {
+    static LogSum of(float... logits) {
+      double largest = Double.NEGATIVE_INFINITY;
+      for (float logit : logits) {
+        largest = Math.max(largest, logit);
+      }
+      double sum = 0;
+      for (float logit : logits) {
+        sum += Math.exp(logit - largest);
+      }
+      return new LogSum(largest, Math.log(sum));
     }
-    double sum = 0;
-    for (float logit : logits) {
-      sum += Math.exp(logit - largest);
+
+    double logProbability(float logit) {
+      return logit - largest - logOfRest;
     }
-    return largest + Math.log(sum);
   }
 
   @Metric(
@@ -29,7 +35,7 @@ public final class QualityMath {
       unit = "nats",
       formula = "log(sum over tokens j of exp(logit[j])) - logit[next token]")
   static double negativeLogLikelihood(float[] logits, int next) {
-    return logSumExp(logits) - logits[next];
+    return -LogSum.of(logits).logProbability(logits[next]);
   }
 
   @Metric(
@@ -37,12 +43,12 @@ public final class QualityMath {
       unit = "nats",
       formula = "sum over tokens j of p(j) * (log p(j) - log q(j)), p of the base, q of the other")
   static double divergence(float[] base, float[] candidate) {
-    double baseSum = logSumExp(base);
-    double candidateSum = logSumExp(candidate);
+    LogSum baseSum = LogSum.of(base);
+    LogSum candidateSum = LogSum.of(candidate);
     double sum = 0;
     for (int j = 0; j < base.length; j++) {
-      double logP = base[j] - baseSum;
-      sum += Math.exp(logP) * (logP - (candidate[j] - candidateSum));
+      double logP = baseSum.logProbability(base[j]);
+      sum += Math.exp(logP) * (logP - candidateSum.logProbability(candidate[j]));
     }
     // Rounding can leave a divergence of nothing a hair below zero.
     return Math.max(0, sum);

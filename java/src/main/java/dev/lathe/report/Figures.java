@@ -22,7 +22,7 @@ final class Figures {
   }
 
   static String orNotMeasured(OptionalLong value, DoubleFunction<String> format) {
-    return value.isPresent() ? format.apply(value.getAsLong()) : NOT_MEASURED;
+    return value.isPresent() ? format.apply((double) value.getAsLong()) : NOT_MEASURED;
   }
 
   /** {@code 1,234,567}. */
@@ -40,15 +40,18 @@ final class Figures {
     }
     BigDecimal rounded =
         new BigDecimal(value).round(new MathContext(digits, RoundingMode.HALF_EVEN));
-    // Leading digits beyond the asked-for precision stay: 12,345 is not written as 12,300.
-    int decimals = Math.max(0, rounded.scale());
-    return rounded.scale() <= 0
-        ? String.format(Locale.ROOT, "%,.0f", value)
-        : String.format(Locale.ROOT, "%,." + decimals + "f", rounded);
+    // The first digit is that many places before the point; digits before it are never rounded off.
+    int places = rounded.precision() - rounded.scale();
+    int decimals = Math.max(0, digits - places);
+    return String.format(Locale.ROOT, "%,." + decimals + "f", decimals == 0 ? value : rounded);
   }
 
   static String number(double value) {
     return number(value, 3);
+  }
+
+  static String bytes(long bytes) {
+    return bytes((double) bytes);
   }
 
   /** Decimal units, as disks and vendors count: {@code 266 kB}. */
@@ -73,6 +76,9 @@ final class Figures {
     if (!Double.isFinite(percent)) {
       return number(percent) + " %";
     }
+    if (percent == 0) {
+      return "0 %";
+    }
     double size = Math.abs(percent);
     int decimals = size >= 100 ? 0 : size >= 10 ? 1 : size >= 0.1 ? 2 : 3;
     String text = String.format(Locale.ROOT, "%,." + decimals + "f", size);
@@ -87,6 +93,14 @@ final class Figures {
   /** {@code 3.84×}. */
   static String ratio(double ratio) {
     return number(ratio) + "×";
+  }
+
+  /** {@code 3.84× smaller}, {@code 1.20× larger}, or {@code the same}. */
+  static String ratio(double ratio, String better, String worse) {
+    if (Math.abs(ratio - 1) < 0.005) {
+      return "the same";
+    }
+    return ratio > 1 ? ratio(ratio) + " " + better : ratio(1 / ratio) + " " + worse;
   }
 
   static String millis(double millis) {

@@ -44,7 +44,7 @@ final class HtmlCharts {
         out,
         "chart-operations",
         "Time by operation",
-        "Milliseconds per generated token, logarithmic. Before: %s. After: %s."
+        "Time per generated token. Before: %s. After: %s."
             .formatted(absent(data.operationsBefore()), absent(data.operationsAfter())),
         data.operations().stream()
             .map(op ->

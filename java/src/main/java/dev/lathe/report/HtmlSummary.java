@@ -31,10 +31,7 @@ final class HtmlSummary {
     out.append("<section class=\"verdict\">\n");
     list(out, "What was gained", verdict.gained());
     list(out, "What it cost", verdict.cost());
-    list(
-        out,
-        "What was rejected, and why",
-        verdict.rejected().isEmpty() ? List.of("Nothing") : verdict.rejected());
+    list(out, "What was rejected, and why", verdict.rejected());
     out.append("</section>\n");
     steps(out, results);
   }
@@ -47,10 +44,10 @@ final class HtmlSummary {
         out,
         "Size",
         Figures.bytes(model.bytes()),
-        "was %s · %s smaller"
+        "was %s · %s"
             .formatted(
                 Figures.bytes(before.bytes()),
-                Figures.ratio((double) before.bytes() / model.bytes())));
+                Figures.ratio((double) before.bytes() / model.bytes(), "smaller", "larger")));
     tile(
         out,
         "Perplexity",
@@ -72,10 +69,11 @@ final class HtmlSummary {
         out,
         "One sequence",
         Figures.orNotMeasured(one.tokensPerSecond(), Figures::perSecond),
-        "was %s · %s faster"
+        "was %s · %s"
             .formatted(
                 Figures.orNotMeasured(before.tokensPerSecond(), Figures::number),
-                Figures.orNotMeasured(one.speedup(), Figures::ratio)));
+                Figures.orNotMeasured(
+                    one.speedup(), ratio -> Figures.ratio(ratio, "faster", "slower"))));
     Optional<Stage> batch = results.stage(Kind.BATCH).filter(Stage::accepted);
     batch.ifPresent(stage ->
         tile(
@@ -119,7 +117,8 @@ final class HtmlSummary {
 
   private static void list(StringBuilder out, String title, List<String> items) {
     out.append("<div><h2>%s</h2><ul>".formatted(title));
-    items.forEach(item -> out.append("<li>%s</li>".formatted(escape(item))));
+    List<String> shown = items.isEmpty() ? List.of("Nothing") : items;
+    shown.forEach(item -> out.append("<li>%s</li>".formatted(escape(item))));
     out.append("</ul></div>\n");
   }
 

@@ -1,5 +1,6 @@
 package dev.lathe.report;
 
+import dev.lathe.measure.Statistics.Interval;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
@@ -62,6 +63,9 @@ public record Stage(
 
   /**
    * @param lossPercent {@code 100 (perplexity / baseline perplexity - 1)}; negative where better
+   * @param perplexityStandardError perplexity times the standard error of the mean NLL over
+   *     documents; absent for fewer than two documents
+   * @param lossPercentCi95 of the paired differences over documents
    * @param klMean mean over positions of KL(baseline || this), nats; absent for the baseline
    * @param top1Agreement share of positions where both put the same token first; absent for the
    *     baseline
@@ -69,19 +73,26 @@ public record Stage(
    */
   public record Quality(
       double perplexity,
-      double perplexityStandardError,
+      OptionalDouble perplexityStandardError,
       double lossPercent,
+      Optional<Interval> lossPercentCi95,
       OptionalDouble klMean,
       OptionalDouble top1Agreement,
       long tokens) {}
 
   /**
-   * Times between tokens of one sequence, first token included as the time since submission.
+   * Times between tokens (ITL), pooled over sequences and repetitions. A percentile that there are
+   * too few tokens for is absent.
    *
-   * @param quantiles at 0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99 and 1, nearest rank
+   * @param quantiles the distribution from the shortest (0) to the longest (1)
    */
   public record Latency(
-      double p50, double p90, double p95, double p99, long samples, List<Quantile> quantiles) {
+      OptionalDouble p50,
+      OptionalDouble p90,
+      OptionalDouble p95,
+      OptionalDouble p99,
+      long samples,
+      List<Quantile> quantiles) {
     public Latency {
       quantiles = List.copyOf(quantiles);
     }

@@ -102,12 +102,8 @@ final class Tables {
     return table.build();
   }
 
-  private static Function<Stage, OptionalDouble> q(Function<Latency, Double> quantile) {
-    return stage ->
-        stage
-            .latency()
-            .map(latency -> OptionalDouble.of(quantile.apply(latency)))
-            .orElse(OptionalDouble.empty());
+  private static Function<Stage, OptionalDouble> q(Function<Latency, OptionalDouble> quantile) {
+    return stage -> stage.latency().map(quantile).orElse(OptionalDouble.empty());
   }
 
   private static void row(
@@ -131,10 +127,11 @@ final class Tables {
   private static String perplexity(Stage stage) {
     return stage
         .quality()
-        .map(q ->
-            Figures.number(q.perplexity(), 5)
-                + " ± "
-                + Figures.number(q.perplexityStandardError(), 2))
+        .map(q -> {
+          OptionalDouble error = q.perplexityStandardError();
+          String value = Figures.number(q.perplexity(), 5);
+          return error.isPresent() ? value + " ± " + Figures.number(error.getAsDouble(), 2) : value;
+        })
         .orElse(Figures.NOT_MEASURED);
   }
 
@@ -202,10 +199,18 @@ final class Tables {
         Table.of(
                 "quality",
                 "Size and quality of every model tried",
-                "Measured on the same documents. KL and agreement compare each position with the"
+                "Measured on the same documents; the interval of the loss is over documents, paired. KL"
+                    + " and agreement compare each position with the"
                     + " baseline.")
             .text("Stage", "Verdict")
-            .numbers("Bytes", "F32 ÷ bytes", "Perplexity", "Loss", "KL, nats", "Same top-1");
+            .numbers(
+                "Bytes",
+                "F32 ÷ bytes",
+                "Perplexity",
+                "Loss",
+                "Loss, 95 %",
+                "KL, nats",
+                "Same top-1");
     for (Stage stage : results.stages()) {
       if (stage.kind() != Kind.BASELINE && stage.kind() != Kind.TECHNIQUE) {
         continue;
@@ -218,11 +223,23 @@ final class Tables {
           Figures.number(stage.compression()),
           perplexity(stage),
           stage.quality().map(q -> Figures.change(q.lossPercent())).orElse(Figures.NOT_MEASURED),
+          lossInterval(stage),
           toBaseline(stage, Quality::klMean, value -> Figures.number(value)),
           toBaseline(
               stage, Quality::top1Agreement, value -> Figures.number(100 * value, 4) + " %"));
     }
     return table.build();
+  }
+
+  private static String lossInterval(Stage stage) {
+    if (stage.kind() == Kind.BASELINE) {
+      return "";
+    }
+    return stage
+        .quality()
+        .flatMap(Quality::lossPercentCi95)
+        .map(ci -> Figures.change(ci.low()) + " to " + Figures.change(ci.high()))
+        .orElse(Figures.NOT_MEASURED);
   }
 
   private static String toBaseline(
@@ -266,7 +283,8 @@ final class Tables {
         Table.of(
                 "latency",
                 "Latency of a token",
-                "Time since the token before, or since submission for the first.")
+                "Time since the token before (ITL), over all sequences and repetitions. Percentiles that"
+                    + " need more tokens than there are say so.")
             .text("Stage")
             .numbers("p50", "p90", "p95", "p99", "Longest", "Tokens");
     for (Stage stage : results.stages()) {
@@ -287,8 +305,10 @@ final class Tables {
     return table.build();
   }
 
-  private static String millis(Optional<Latency> latency, Function<Latency, Double> figure) {
-    return latency.map(figure).map(Figures::millis).orElse(Figures.NOT_MEASURED);
+  private static String millis(
+      Optional<Latency> latency, Function<Latency, OptionalDouble> figure) {
+    return Figures.orNotMeasured(
+        latency.map(figure).orElse(OptionalDouble.empty()), Figures::millis);
   }
 
   /** Operations of both profiles by name, the slowest of the baseline first. */

@@ -62,7 +62,7 @@ record Verdict(
     }
     double loss = model.quality().get().lossPercent();
     String change = Figures.change(loss).substring(1);
-    if (Figures.change(loss).startsWith("±")) {
+    if (loss == 0 || Figures.change(loss).startsWith("±")) {
       return ", at the same perplexity";
     }
     return loss > 0

@@ -17,7 +17,7 @@
     while (value >= 999.5 && unit < units.length - 1) { value /= 1000; unit++; }
     return digits(value, 3) + ' ' + units[unit];
   };
-  const change = value => (value < 0 ? '−' : '+') + digits(Math.abs(value), 3) + ' %';
+  const change = value => value === 0 ? '0 %' : (value < 0 ? '−' : '+') + digits(Math.abs(value), 3) + ' %';
   const escape = text => text.replace(/[&<>"']/g, c => '&#' + c.charCodeAt(0) + ';');
   const shorten = (text, length) => text.length > length ? text.slice(0, length - 1) + '…' : text;
 
@@ -55,8 +55,9 @@
   const quality = (t, narrow) => {
     const shape = {baseline: 'rect', accepted: 'circle', rejected: 'diamond'};
     const losses = figures.points.map(p => squeeze(p.loss_percent)).concat(squeeze(figures.max_loss_percent));
-    const top = Math.ceil(Math.max(...losses) + 0.25);
-    const bottom = Math.min(...losses) < -0.02 ? Math.floor(Math.min(...losses)) : 0;
+    const top = Math.max(1, Math.ceil(Math.max(...losses)));
+    const bottom = Math.min(-1, Math.floor(Math.min(...losses)));
+    const below = Math.min(...losses) < 0;
     const largest = Math.max(...figures.points.map(p => p.bytes));
     const series = ['baseline', 'accepted', 'rejected'].map(verdict => ({
       name: verdict, type: 'scatter', symbol: shape[verdict], symbolSize: verdict === 'rejected' ? 15 : 13,
@@ -71,7 +72,7 @@
       },
       data: figures.points.filter(p => p.verdict === verdict).map(p => ({
         value: [p.bytes, squeeze(p.loss_percent)], point: p,
-        label: {position: p.bytes > largest / 2 ? 'left' : 'right', align: p.bytes > largest / 2 ? 'right' : 'left'},
+        label: {position: p.bytes > largest / 2 ? 'bottom' : 'right', align: p.bytes > largest / 2 ? 'right' : 'left', offset: p.bytes > largest / 2 ? [8, 0] : [0, 0]},
       })),
     }));
     series[0].markLine = {
@@ -83,16 +84,16 @@
       data: [{yAxis: squeeze(figures.max_loss_percent)}],
     };
     return Object.assign(base(t), {
-      grid: {left: 8, right: 20, top: 44, bottom: 30, containLabel: true},
-      legend: {top: 0, left: 0, textStyle: {color: t.ink}, itemGap: 16, selectedMode: false},
+      grid: {left: 76, right: 20, top: 62, bottom: 44},
+      legend: {top: 0, left: 0, textStyle: {color: t.ink}, itemGap: 16, itemWidth: 14, itemHeight: 13, selectedMode: false},
       xAxis: axis(t, {
         type: 'value', min: 0, max: largest * 1.08, name: 'bytes of the weights file', nameLocation: 'middle', nameGap: 28,
         splitNumber: narrow ? 3 : 5, axisLabel: {color: t.muted, formatter: bytes, hideOverlap: true, showMaxLabel: false},
       }),
       yAxis: axis(t, {
         type: 'value', min: bottom, max: top, interval: 1, name: 'perplexity, change', nameLocation: 'end',
-        nameTextStyle: {color: t.muted, align: 'left', padding: [0, 0, 0, -40]}, show: true,
-        axisLabel: {color: t.muted, formatter: v => v === 0 ? '0 %' : change(Number(stretch(v).toPrecision(1)))},
+        nameTextStyle: {color: t.muted, align: 'left', padding: [0, 0, 0, -72]},
+        axisLabel: {color: t.muted, formatter: v => v < 0 && !below ? '' : change(Number(stretch(v).toPrecision(1)))},
       }),
       series,
       tooltip: Object.assign(base(t).tooltip, {
@@ -107,12 +108,12 @@
     const most = Math.max(...rows.map(r => r.high ?? r.tokens_per_second));
     const striped = {symbol: 'rect', dashArrayX: [1, 0], dashArrayY: [2, 3], rotation: Math.PI / 4, color: t.card};
     return Object.assign(base(t), {
-      grid: {left: 4, right: narrow ? 96 : 130, top: 8, bottom: 36, containLabel: true},
+      grid: {left: narrow ? 96 : 168, right: narrow ? 102 : 104, top: 8, bottom: 44},
       xAxis: axis(t, {type: 'value', min: 0, max: most, name: 'tokens/s', nameLocation: 'middle', nameGap: 26, splitNumber: 4,
-        axisLabel: {color: t.muted, hideOverlap: true, formatter: v => digits(v, 3)}}),
+        axisLabel: {color: t.muted, hideOverlap: true, showMaxLabel: false, formatter: v => digits(v, 3)}}),
       yAxis: axis(t, {
         type: 'category', inverse: true, data: rows.map(r => r.name), splitLine: {show: false},
-        axisLabel: {color: t.ink, width: narrow ? 92 : 150, overflow: 'break', fontSize: 12, interval: 0},
+        axisLabel: {color: t.ink, width: narrow ? 90 : 158, overflow: 'break', fontSize: 12, lineHeight: 14, interval: 0},
       }),
       series: [{
         type: 'bar', barMaxWidth: 22,
@@ -121,7 +122,7 @@
           itemStyle: {color: t[r.verdict], borderRadius: [0, 3, 3, 0], decal: r.verdict === 'rejected' ? striped : undefined},
         })),
         label: {
-          show: true, position: 'right', distance: 10, color: t.ink, fontSize: 12,
+          show: true, position: 'right', distance: 10, color: t.ink, fontSize: 12, lineHeight: 14,
           formatter: p => {
             const r = rows[p.dataIndex];
             return digits(r.tokens_per_second, 3) + (r.speedup == null || r.verdict === 'baseline' ? '' : ` (${digits(r.speedup, 3)}×)`)
@@ -153,23 +154,21 @@
 
   const operations = (t, narrow) => {
     const rows = figures.operations;
-    const all = rows.flatMap(r => [r.before_ms, r.after_ms]).filter(v => v > 0);
-    const low = Math.pow(10, Math.floor(Math.log10(Math.min(...all))));
     const time = v => v < 0.1 ? digits(v * 1000, 3) + ' µs' : digits(v, 3) + ' ms';
     const series = (name, key, color, decal) => ({
       name, type: 'bar', barMaxWidth: 13, barGap: '15%',
       itemStyle: {color, decal, borderRadius: [0, 2, 2, 0]},
-      data: rows.map(r => r[key] > 0 ? r[key] : null),
+      data: rows.map(r => r[key] ?? null),
       label: {show: true, position: 'right', color: t.ink, fontSize: 11, formatter: p => p.value == null ? '' : time(p.value)},
     });
     const sum = key => rows.reduce((total, r) => total + (r[key] ?? 0), 0);
     return Object.assign(base(t), {
-      grid: {left: 4, right: 64, top: 36, bottom: 8, containLabel: true},
+      grid: {left: narrow ? 104 : 130, right: 72, top: narrow ? 58 : 36, bottom: 28},
       legend: {top: 0, left: 0, textStyle: {color: t.ink}, selectedMode: false, formatter: name => name + ': ' + time(sum(name === 'before' ? 'before_ms' : 'after_ms')) + ' in all'},
-      xAxis: axis(t, {type: 'log', min: low, axisLabel: {color: t.muted, formatter: time, hideOverlap: true}}),
+      xAxis: axis(t, {type: 'value', min: 0, splitNumber: narrow ? 3 : 5, axisLabel: {color: t.muted, formatter: v => v === 0 ? '0' : time(v), hideOverlap: true}}),
       yAxis: axis(t, {
         type: 'category', inverse: true, data: rows.map(r => r.name), splitLine: {show: false},
-        axisLabel: {color: t.ink, width: narrow ? 90 : 140, overflow: 'break', fontSize: 12, interval: 0},
+        axisLabel: {color: t.ink, width: narrow ? 96 : 122, overflow: 'break', fontSize: 12, lineHeight: 14, interval: 0},
       }),
       series: [
         series('before', 'before_ms', t.baseline, {symbol: 'rect', dashArrayX: [1, 0], dashArrayY: [3, 3], rotation: -Math.PI / 4, color: t.card}),
@@ -188,7 +187,7 @@
     const ceil = v => Math.ceil(v / step(v)) * step(v);
     const ms = v => v < 0.1 ? digits(v * 1000, 3) + ' µs' : digits(v, 3) + ' ms';
     return Object.assign(base(t), {
-      grid: {left: 4, right: 24, top: narrow ? 24 + 22 * figures.latencies.length : 84, bottom: 34, containLabel: true},
+      grid: {left: 48, right: 30, top: narrow ? 24 + 22 * figures.latencies.length : 84, bottom: 44},
       legend: {top: 0, left: 0, orient: narrow ? 'vertical' : 'horizontal', itemWidth: 44, textStyle: {color: t.ink, fontSize: 12}, selectedMode: false},
       xAxis: axis(t, {type: 'log', min: floor(Math.min(...all)), max: ceil(Math.max(...all)), name: 'time of a token (logarithmic)', nameLocation: 'middle', nameGap: 26,
         axisLabel: {color: t.muted, formatter: ms, hideOverlap: true}}),

@@ -24,9 +24,9 @@ class ProgressTest {
   @Test
   void whatTakesLessThanTwoSecondsShowsNothing() {
     try (Progress progress = progress(true)) {
-      progress.begin("eval:");
+      progress.begin("eval");
       now += 1_900_000_000L;
-      progress.update(1, 2, "documents");
+      progress.update("eval", 1, 2, "documents");
     }
     assertThat(shown()).isEmpty();
   }
@@ -34,10 +34,10 @@ class ProgressTest {
   @Test
   void withoutATerminalThereIsALineEveryTenSeconds() {
     try (Progress progress = progress(false)) {
-      progress.begin("eval:");
+      progress.begin("eval");
       for (int second = 1; second <= 20; second++) {
         now += 1_000_000_000L;
-        progress.update(second, 40, "documents");
+        progress.update("eval", second, 40, "documents");
       }
     }
     assertThat(shown().lines())
@@ -49,9 +49,9 @@ class ProgressTest {
   @Test
   void onATerminalTheLineIsRewrittenAndRemoved() {
     try (Progress progress = progress(true)) {
-      progress.begin("prune:");
+      progress.begin("prune");
       now += 3_000_000_000L;
-      progress.update(5, 0, "tensors");
+      progress.update("prune", 5, 0, "tensors");
     }
     String line = "prune: 5 tensors, 3 s";
     assertThat(shown()).isEqualTo("\r" + line + "\r" + " ".repeat(line.length()) + "\r");
@@ -62,7 +62,7 @@ class ProgressTest {
     try (Progress progress = progress(false)) {
       Thread.currentThread().interrupt();
       assertThatExceptionOfType(CancellationException.class)
-          .isThrownBy(() -> progress.update(1, 2, "documents"));
+          .isThrownBy(() -> progress.update("eval", 1, 2, "documents"));
     } finally {
       assertThat(Thread.interrupted()).isTrue();
     }

@@ -7,7 +7,7 @@ import java.util.List;
 import java.util.OptionalInt;
 
 /** One token a byte, for tests; ids from 256 on give no text. */
-public final class ByteTokenizer implements Tokenizer {
+public class ByteTokenizer implements Tokenizer {
   @Override
   public int[] encode(String text) {
     byte[] bytes = text.getBytes(StandardCharsets.UTF_8);

@@ -69,7 +69,7 @@ class MetricsTest {
     assertThat(RunJson.read(RunJson.line(A), Sample.class, "here")).isEqualTo(A);
     assertThat(RunJson.line(B))
         .isEqualTo(
-            "{\"outcome\":\"COMPLETED\",\"prompt_tokens\":7,\"sent_nanos\":120000000,"
-                + "\"token_nanos\":[300000000]}");
+            "{\"sent_nanos\":120000000,\"token_nanos\":[300000000],\"prompt_tokens\":7,"
+                + "\"outcome\":\"COMPLETED\"}");
   }
 }

@@ -110,6 +110,6 @@ class StatisticsTest {
   void aSummaryLeavesOutWhatItCannotSay() {
     String json = RunJson.line(Summary.of(X).orElseThrow());
     assertThat(json).contains("\"p50\":4.5").contains("\"n\":8").doesNotContain("p90");
-    assertThat(json).contains("\"p50_ci95\":{\"high\":9.0,\"low\":2.0}");
+    assertThat(json).contains("\"p50_ci95\":{\"low\":2.0,\"high\":9.0}");
   }
 }

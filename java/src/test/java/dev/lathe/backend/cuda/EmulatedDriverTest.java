@@ -106,8 +106,27 @@ class EmulatedDriverTest {
   void controlRightKernelsGiveNoReport(String order) {
     emulator.setOrder(order);
     try (TestDevice device = new TestDevice()) {
-      for (String kernel : List.of("block_sum_right", "warp_barrier_right")) {
+      for (String kernel : List.of("block_sum_right", "warp_barrier_right", "polling_right")) {
         assertThat(CUresult.stringFor(launch(device, kernel, 1))).isEqualTo("CUDA_SUCCESS");
+      }
+      for (String kernel : List.of("rms_norm_warp_f32", "rms_norm_block_f32")) {
+        float[] ones = new float[9 * 100];
+        Arrays.fill(ones, 1);
+        CUdeviceptr x = device.upload(ones);
+        int result =
+            device.run(
+                device.function("rms_norm", kernel),
+                2,
+                96,
+                0,
+                Pointer.to(x), // in place
+                Pointer.to(x),
+                Pointer.to(device.upload(ones)),
+                Pointer.to(new long[] {9}),
+                Pointer.to(new int[] {100}),
+                Pointer.to(new float[] {0}));
+        assertThat(CUresult.stringFor(result)).isEqualTo("CUDA_SUCCESS");
+        assertThat(device.downloadFloats(x, ones.length)).containsExactly(ones);
       }
     }
     assertThat(emulator.lastReport()).isEmpty();
@@ -115,6 +134,14 @@ class EmulatedDriverTest {
 
   static List<String> orders() {
     return ORDERS;
+  }
+
+  @Test
+  void pollingForWhatNeverComesEnds() {
+    try (TestDevice device = new TestDevice()) {
+      assertThat(launch(device, "endless_polling", 1)).isEqualTo(702);
+    }
+    assertThat(emulator.lastReport()).contains("kernel endless_polling", "deadlock", "polls with");
   }
 
   @Test

@@ -1,0 +1,452 @@
+package dev.lathe.backend.cpu;
+
+import static dev.lathe.backend.cpu.CpuLibrary.Symbols;
+import static dev.lathe.backend.cpu.CpuLibrary.unexpected;
+
+import dev.lathe.backend.Activation;
+import dev.lathe.backend.AttentionShape;
+import dev.lathe.backend.BatchTensors;
+import dev.lathe.backend.Checks;
+import dev.lathe.backend.DeviceInfo;
+import dev.lathe.backend.DeviceMemory;
+import dev.lathe.backend.Epilogue;
+import dev.lathe.backend.HostInfo;
+import dev.lathe.backend.KvLayer;
+import dev.lathe.backend.Linear;
+import dev.lathe.error.BackendUnusableException;
+import dev.lathe.error.LatheException;
+import dev.lathe.tensor.DType;
+import dev.lathe.tensor.Tensor;
+import dev.lathe.tensor.Weight;
+import java.lang.foreign.Arena;
+import java.lang.foreign.ValueLayout;
+import java.lang.ref.Reference;
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * Own kernels for every format, on the host's memory as it lies: a mapped weight is multiplied
+ * where it is. Sums are F32; a row of {@link #linear} gets the same bits whatever the number of
+ * tokens or threads. Attention too, except that long prompts may be summed in another order than
+ * single tokens.
+ *
+ * <p>Kernels get bare addresses, so what those belong to is kept from collection until they are
+ * done.
+ */
+public final class CpuBackend extends HostBackend {
+  /** Multiply-adds of a call that is over in some 20 microseconds on one thread. */
+  private static final long BRIEF_WORK = 300_000;
+
+  /** Where a weight's descriptor lies, and how many elements it has. */
+  private record Placed(long address, long elements) {}
+
+  private final long context;
+  private final int threads;
+  private final InstructionSet instructionSet;
+  private final IdentityHashMap<Weight, Placed> placed = new IdentityHashMap<>();
+  private final Arena descriptors = Arena.ofShared();
+  private boolean closed;
+
+  private CpuBackend(int threads, InstructionSet wanted) {
+    try {
+      context = (long) Symbols.OPEN.invokeExact(threads, wanted == null ? 0 : wanted.bit);
+      if (context == 0) {
+        throw new BackendUnusableException(
+            "the CPU kernels could not be opened with %d threads for %s; this processor runs %s"
+                .formatted(
+                    threads,
+                    wanted == null ? "LATHE_CPU_ISA=" + System.getenv("LATHE_CPU_ISA") : wanted,
+                    CpuLibrary.instructionSets()));
+      }
+      instructionSet = InstructionSet.ofBit((int) Symbols.ISA.invokeExact(context));
+    } catch (Throwable e) {
+      throw unexpected(e);
+    }
+    this.threads = threads;
+  }
+
+  /** Why the native kernels cannot run here; empty where they can. */
+  public static Optional<String> whyUnusable() {
+    return CpuLibrary.whyUnusable();
+  }
+
+  /** With the best instruction set, or the one that {@code LATHE_CPU_ISA} names. */
+  public static CpuBackend open(int threads) {
+    return open(threads, null);
+  }
+
+  /**
+   * @param threads at least 1, the caller's included
+   * @param instructionSet null for the best
+   * @throws BackendUnusableException if the library or the instruction set is not to be had
+   */
+  static CpuBackend open(int threads, InstructionSet instructionSet) {
+    if (threads < 1) {
+      throw new IllegalArgumentException(threads + " threads");
+    }
+    whyUnusable()
+        .ifPresent(reason -> {
+          throw new BackendUnusableException("the native CPU kernels cannot run: " + reason);
+        });
+    return new CpuBackend(threads, instructionSet);
+  }
+
+  public InstructionSet instructionSet() {
+    return instructionSet;
+  }
+
+  @Override
+  public DeviceInfo device() {
+    return new DeviceInfo(
+        CpuInfo.processorName(), HostInfo.memoryBytes(), threads, "native " + instructionSet);
+  }
+
+  /** The native context, for what else is measured with these threads and kernels. */
+  long context() {
+    if (closed) {
+      throw new IllegalStateException("the CPU backend is closed");
+    }
+    return context;
+  }
+
+  @Override
+  CpuMemory newMemory() {
+    context();
+    return new CpuMemory(memory -> {
+      memory.weights().forEach(placed::remove);
+      memoryClosed();
+    });
+  }
+
+  @Override
+  public Weight place(Weight weight, DeviceMemory memory) {
+    if (!placed.containsKey(weight)) {
+      CpuMemory owner = (CpuMemory) memory;
+      describe(weight, owner.descriptors());
+      owner.weights().add(weight);
+    }
+    return weight;
+  }
+
+  private Placed describe(Weight weight, Arena arena) {
+    long address = NativeWeights.describe(weight, arena).address();
+    Placed known = new Placed(address, weight.rows() * weight.cols());
+    placed.put(weight, known);
+    return known;
+  }
+
+  /** A weight that was not placed, such as a part of a stack, is described when it is first met. */
+  private Placed placed(Weight weight) {
+    Placed known = placed.get(weight);
+    return known != null ? known : describe(weight, descriptors);
+  }
+
+  @Override
+  public void embed(Tensor out, Weight table, Tensor tokens) {
+    Checks.embed(out, table, tokens);
+    long weight = placed(table).address;
+    long count = tokens.size(0);
+    int status;
+    try {
+      status =
+          CpuCalls.embed(
+              out.elements() < BRIEF_WORK,
+              context(),
+              out.address(),
+              out.rowStride(),
+              weight,
+              tokens.address(),
+              count);
+    } finally {
+      Reference.reachabilityFence(out);
+      Reference.reachabilityFence(table);
+      Reference.reachabilityFence(tokens);
+    }
+    if (status != 0) {
+      Checks.below("embed: tokens", tokens, table.rows());
+      throw failed("embed", status);
+    }
+  }
+
+  @Override
+  public void rmsNorm(Tensor out, Tensor x, Tensor weight, float epsilon) {
+    Checks.rmsNorm(out, x, weight);
+    long rows = x.size(0);
+    long cols = x.size(1);
+    int status;
+    try {
+      status =
+          CpuCalls.rmsNorm(
+              rows * cols < BRIEF_WORK,
+              context(),
+              out.address(),
+              out.rowStride(),
+              x.address(),
+              x.rowStride(),
+              weight.address(),
+              rows,
+              cols,
+              epsilon);
+    } finally {
+      Reference.reachabilityFence(out);
+      Reference.reachabilityFence(x);
+      Reference.reachabilityFence(weight);
+    }
+    check("rmsNorm", status);
+  }
+
+  @Override
+  public void linear(Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
+    Checks.linear(out, x, layer);
+    Placed weight = placed(layer.weight());
+    long tokens = x.size(0);
+    long bias = layer.bias().isPresent() ? layer.bias().get().address() : 0;
+    int add = epilogue == Epilogue.ADD ? 1 : 0;
+    int status;
+    try {
+      status =
+          CpuCalls.linear(
+              tokens * weight.elements < BRIEF_WORK,
+              context(),
+              out.address(),
+              out.rowStride(),
+              x.address(),
+              x.rowStride(),
+              tokens,
+              weight.address,
+              bias,
+              add);
+    } finally {
+      Reference.reachabilityFence(out);
+      Reference.reachabilityFence(x);
+      Reference.reachabilityFence(layer);
+    }
+    check("linear", status);
+  }
+
+  @Override
+  public void rotateAndAppend(
+      Tensor qkv, Tensor rotations, AttentionShape shape, KvLayer cache, BatchTensors batch) {
+    Checks.rotateAndAppend(qkv, rotations, shape, cache, batch);
+    int half = cache.keys().dtype() == DType.F16 ? 1 : 0;
+    long tokens = batch.tokenCount();
+    int status;
+    try {
+      status =
+          CpuCalls.rotateAndAppend(
+              qkv.elements() < BRIEF_WORK,
+              context(),
+              qkv.address(),
+              qkv.rowStride(),
+              tokens,
+              rotations.address(),
+              rotations.size(0),
+              rotations.rowStride(),
+              shape.heads(),
+              shape.kvHeads(),
+              shape.headDim(),
+              cache.keys().address(),
+              cache.values().address(),
+              half,
+              cache.pages(),
+              cache.pageSize(),
+              batch.positions().address(),
+              batch.slots().address());
+    } finally {
+      Reference.reachabilityFence(qkv);
+      Reference.reachabilityFence(rotations);
+      Reference.reachabilityFence(cache);
+      Reference.reachabilityFence(batch);
+    }
+    if (status != 0) {
+      Checks.below("rotateAndAppend: positions", batch.positions(), rotations.size(0));
+      Checks.below("rotateAndAppend: slots", batch.slots(), cache.pages() * cache.pageSize());
+      throw failed("rotateAndAppend", status);
+    }
+  }
+
+  @Override
+  public void attention(
+      Tensor out, Tensor qkv, AttentionShape shape, KvLayer cache, BatchTensors batch) {
+    Checks.attention(out, qkv, shape, cache, batch);
+    int half = cache.keys().dtype() == DType.F16 ? 1 : 0;
+    long tokens = batch.tokenCount();
+    long sequences = batch.sequenceCount();
+    int status;
+    try {
+      status =
+          CpuCalls.attention(
+              isBrief(shape, batch),
+              context(),
+              out.address(),
+              out.rowStride(),
+              qkv.address(),
+              qkv.rowStride(),
+              tokens,
+              shape.heads(),
+              shape.kvHeads(),
+              shape.headDim(),
+              shape.scale(),
+              cache.keys().address(),
+              cache.values().address(),
+              half,
+              cache.pages(),
+              cache.pageSize(),
+              sequences,
+              batch.queryStarts().address(),
+              batch.contextLengths().address(),
+              batch.blockStarts().address(),
+              batch.blocks().address(),
+              batch.blocks().size(0));
+    } finally {
+      Reference.reachabilityFence(out);
+      Reference.reachabilityFence(qkv);
+      Reference.reachabilityFence(cache);
+      Reference.reachabilityFence(batch);
+    }
+    if (status != 0) {
+      Checks.below("attention: blocks", batch.blocks(), cache.pages());
+      throw failed("attention", status);
+    }
+  }
+
+  /** Single tokens over short contexts. */
+  private static boolean isBrief(AttentionShape shape, BatchTensors batch) {
+    long sequences = batch.sequenceCount();
+    if (batch.tokenCount() != sequences || sequences > 16) {
+      return false;
+    }
+    long keys = 0;
+    for (long s = 0; s < sequences; s++) {
+      keys += batch.contextLengths().memory().get(ValueLayout.JAVA_INT_UNALIGNED, s * 4);
+    }
+    return keys * shape.heads() * (shape.headDim() + 16) < BRIEF_WORK / 2;
+  }
+
+  @Override
+  public void gate(Tensor out, Tensor gateUp, Activation activation) {
+    Checks.gate(out, gateUp);
+    long rows = out.size(0);
+    long cols = out.size(1);
+    int function =
+        switch (activation) {
+          case SILU -> 0;
+          case GELU_TANH -> 1;
+          case GELU -> 2;
+        };
+    int status;
+    try {
+      status =
+          CpuCalls.gate(
+              rows * cols * 20 < BRIEF_WORK,
+              context(),
+              out.address(),
+              out.rowStride(),
+              gateUp.address(),
+              gateUp.rowStride(),
+              rows,
+              cols,
+              function);
+    } finally {
+      Reference.reachabilityFence(out);
+      Reference.reachabilityFence(gateUp);
+    }
+    check("gate", status);
+  }
+
+  @Override
+  public void gatherRows(Tensor out, Tensor x, Tensor rows) {
+    Checks.gatherRows(out, x, rows);
+    long count = rows.size(0);
+    long cols = x.size(1);
+    int status;
+    try {
+      status =
+          CpuCalls.gatherRows(
+              count * cols < BRIEF_WORK,
+              context(),
+              out.address(),
+              out.rowStride(),
+              x.address(),
+              x.rowStride(),
+              x.size(0),
+              cols,
+              rows.address(),
+              count);
+    } finally {
+      Reference.reachabilityFence(out);
+      Reference.reachabilityFence(x);
+      Reference.reachabilityFence(rows);
+    }
+    if (status != 0) {
+      Checks.below("gatherRows: rows", rows, x.size(0));
+      throw failed("gatherRows", status);
+    }
+  }
+
+  @Override
+  public void argmax(Tensor out, Tensor x) {
+    Checks.argmax(out, x);
+    long rows = x.size(0);
+    long cols = x.size(1);
+    int status;
+    try {
+      status =
+          CpuCalls.argmax(
+              rows * cols < BRIEF_WORK,
+              context(),
+              out.address(),
+              x.address(),
+              x.rowStride(),
+              rows,
+              cols);
+    } finally {
+      Reference.reachabilityFence(out);
+      Reference.reachabilityFence(x);
+    }
+    check("argmax", status);
+  }
+
+  @Override
+  public List<DType> cacheTypes() {
+    return List.of(DType.F32, DType.F16);
+  }
+
+  @Override
+  public void close() {
+    if (closed) {
+      return;
+    }
+    reportLeaks();
+    closed = true;
+    placed.clear();
+    descriptors.close();
+    try {
+      Symbols.CLOSE.invokeExact(context);
+    } catch (Throwable e) {
+      throw unexpected(e);
+    }
+  }
+
+  private static void check(String operation, int status) {
+    if (status != 0) {
+      throw failed(operation, status);
+    }
+  }
+
+  /** The statuses of {@code lathe_cpu.h}. */
+  private static RuntimeException failed(String operation, int status) {
+    return switch (status) {
+      case 1 ->
+          new LatheException(
+              LatheException.FAILED, operation + ": out of memory for the CPU kernels' scratch");
+      case 6 ->
+          new IllegalArgumentException(
+              operation
+                  + ": the batch's starts do not ascend, a context is shorter than its new tokens,"
+                  + " or a block table is shorter than its context");
+      default -> new IllegalStateException(operation + " failed with status " + status);
+    };
+  }
+}

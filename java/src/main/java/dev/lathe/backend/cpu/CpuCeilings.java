@@ -1,0 +1,40 @@
+package dev.lathe.backend.cpu;
+
+import static dev.lathe.backend.cpu.CpuLibrary.unexpected;
+
+import dev.lathe.error.LatheException;
+
+/**
+ * The most that this machine gives, measured now with the kernels' own threads: what achieved
+ * bandwidth and FLOP/s are held against. On a machine that others use too, it is what was left.
+ *
+ * @param readBandwidthGbs GB (10^9 bytes) read per second from memory, median of several passes
+ * @param peakGflops 10^9 F32 operations per second out of registers, a fused multiply-add being two
+ */
+public record CpuCeilings(double readBandwidthGbs, double peakGflops) {
+  private static final long BUFFER_BYTES = 512L << 20;
+  private static final int REPEATS = 7;
+
+  /**
+   * Takes some tenths of a second and 512 MiB for that time.
+   *
+   * @throws dev.lathe.error.BackendUnusableException where the native kernels cannot run
+   */
+  public static CpuCeilings measure(int threads) {
+    try (CpuBackend backend = CpuBackend.open(threads)) {
+      double bytes =
+          (double)
+              CpuLibrary.Symbols.BANDWIDTH.invokeExact(backend.context(), BUFFER_BYTES, REPEATS);
+      if (bytes < 0) {
+        throw new LatheException(
+            LatheException.FAILED,
+            "out of memory: measuring the memory's bandwidth takes %d MiB"
+                .formatted(BUFFER_BYTES >> 20));
+      }
+      double flops = (double) CpuLibrary.Symbols.FLOPS.invokeExact(backend.context(), REPEATS);
+      return new CpuCeilings(bytes / 1e9, flops / 1e9);
+    } catch (Throwable e) {
+      throw unexpected(e);
+    }
+  }
+}

@@ -1,0 +1,165 @@
+package dev.lathe.backend.cpu;
+
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import dev.lathe.tensor.DType;
+import dev.lathe.tensor.Tensor;
+import dev.lathe.tensor.Weight;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * Weights as {@code struct lathe_weight} of {@code lathe_cpu.h}: addresses of the memory as it
+ * lies, nothing copied.
+ */
+final class NativeWeights {
+  private static final long MEMBERS = 15;
+  private static final int STACKED = 8;
+
+  private NativeWeights() {}
+
+  /** The descriptor of a weight in the host's memory; lives as long as the arena. */
+  static MemorySegment describe(Weight weight, Arena arena) {
+    List<Weight> parts = new ArrayList<>();
+    flatten(weight, parts);
+    MemorySegment array = arena.allocate(JAVA_LONG, MEMBERS * parts.size());
+    for (int i = 0; i < parts.size(); i++) {
+      write(parts.get(i), array.asSlice(i * MEMBERS * 8, MEMBERS * 8));
+    }
+    if (parts.size() == 1) {
+      return array;
+    }
+    MemorySegment whole = arena.allocate(JAVA_LONG, MEMBERS);
+    put(
+        whole,
+        STACKED,
+        weight.rows(),
+        weight.cols(),
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        array.address(),
+        parts.size());
+    return whole;
+  }
+
+  private static void flatten(Weight weight, List<Weight> parts) {
+    if (weight instanceof Weight.Stacked stacked) {
+      stacked.parts().forEach(part -> flatten(part, parts));
+    } else {
+      parts.add(weight);
+    }
+  }
+
+  private static void write(Weight weight, MemorySegment out) {
+    long rows = weight.rows();
+    long cols = weight.cols();
+    switch (weight) {
+      case Weight.Dense dense -> {
+        Tensor values = dense.values();
+        put(
+            out,
+            denseKind(values.dtype()),
+            rows,
+            cols,
+            address(values),
+            values.rowStride(),
+            0,
+            0,
+            1,
+            cols,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0);
+      }
+      case Weight.Int8 int8 ->
+          put(
+              out,
+              3,
+              rows,
+              cols,
+              address(int8.values()),
+              int8.values().rowStride(),
+              contiguous(int8.scales()),
+              scaleType(int8.scales()),
+              int8.scales().size(1),
+              int8.groupSize(),
+              contiguous(int8.zeroPoints()),
+              0,
+              0,
+              0,
+              0,
+              0);
+      case Weight.Bitmap bitmap ->
+          put(
+              out,
+              bitmap.values().dtype() == DType.I8 ? 7 : 4 + denseKind(bitmap.values().dtype()),
+              rows,
+              cols,
+              address(bitmap.values()),
+              0,
+              contiguous(bitmap.scales()),
+              bitmap.scales().map(NativeWeights::scaleType).orElse(0L),
+              1,
+              cols,
+              contiguous(bitmap.zeroPoints()),
+              address(bitmap.bitmap()),
+              bitmap.bitmap().rowStride(),
+              address(bitmap.rowOffsets()),
+              0,
+              0);
+      case Weight.Stacked _ -> throw new IllegalStateException("a stack in a stack");
+    }
+  }
+
+  /** The members in the order of the struct; the count is checked because C cannot. */
+  private static void put(MemorySegment out, long... members) {
+    if (members.length != MEMBERS) {
+      throw new IllegalStateException(members.length + " members");
+    }
+    MemorySegment.copy(members, 0, out, JAVA_LONG, 0, members.length);
+  }
+
+  private static long denseKind(DType dtype) {
+    return switch (dtype) {
+      case F32 -> 0;
+      case BF16 -> 1;
+      case F16 -> 2;
+      default ->
+          throw new IllegalArgumentException("the CPU has no kernel for weights as " + dtype);
+    };
+  }
+
+  private static long scaleType(Tensor scales) {
+    return scales.dtype() == DType.F32 ? 1 : 2;
+  }
+
+  private static long contiguous(Optional<Tensor> tensor) {
+    return tensor.map(NativeWeights::contiguous).orElse(0L);
+  }
+
+  private static long contiguous(Tensor tensor) {
+    if (!tensor.isContiguous()) {
+      throw new IllegalArgumentException("scales and zero points must be contiguous: " + tensor);
+    }
+    return address(tensor);
+  }
+
+  /** Host memory only: an address of another device would be read as one of the host. */
+  private static long address(Tensor tensor) {
+    return tensor.memory().address();
+  }
+}
