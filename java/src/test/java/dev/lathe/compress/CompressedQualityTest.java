@@ -3,6 +3,7 @@ package dev.lathe.compress;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
+import dev.lathe.SharedFiles;
 import dev.lathe.backend.Backend;
 import dev.lathe.backend.reference.ReferenceBackend;
 import dev.lathe.checkpoint.Checkpoint;
@@ -11,12 +12,11 @@ import dev.lathe.model.Decoder;
 import dev.lathe.model.Scoring;
 import dev.lathe.tensor.Tensor;
 import java.io.IOException;
+import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.stream.IntStream;
-import org.junit.jupiter.api.Assumptions;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import tools.jackson.databind.json.JsonMapper;
@@ -26,28 +26,21 @@ import tools.jackson.databind.json.JsonMapper;
  * the model itself gave: its 200 most probable tokens from the beginning.
  */
 final class CompressedQualityTest {
-  private static final Path MODELS =
-      Path.of(System.getProperty("lathe.shared", "")).resolve("models");
+  private final Path models = SharedFiles.require("models");
 
   @TempDir Path folder;
-
-  @BeforeEach
-  void needsTheModel() {
-    Assumptions.assumeTrue(
-        Files.isDirectory(MODELS), "skipped: no " + MODELS + " (system property lathe.shared)");
-  }
 
   @Test
   void int8CostsLittleAndHalfOfTheWeightsMuch() throws IOException {
     int[] greedy =
         JsonMapper.builder()
             .build()
-            .readTree(Files.readString(MODELS.resolve("stories260k.expected.json")))
+            .readTree(Files.readString(models.resolve("stories260k.expected.json")))
             .get("greedy_200_from_bos")
             .valueStream()
             .mapToInt(node -> node.intValue())
             .toArray();
-    try (Checkpoint model = Checkpoints.open(MODELS.resolve("stories260k"))) {
+    try (Checkpoint model = Checkpoints.open(models.resolve("stories260k"))) {
       double base = meanNll(model, greedy);
       assertThat(agreement(model, greedy)).isEqualTo(greedy.length - 1);
 
@@ -131,10 +124,7 @@ final class CompressedQualityTest {
   private static void read(Tensor logits, int r, double[] row) {
     for (int c = 0; c < row.length; c++) {
       row[c] =
-          logits
-              .memory()
-              .getAtIndex(
-                  java.lang.foreign.ValueLayout.JAVA_FLOAT_UNALIGNED, (long) r * row.length + c);
+          logits.memory().getAtIndex(ValueLayout.JAVA_FLOAT_UNALIGNED, (long) r * row.length + c);
     }
   }
 }
