@@ -22,7 +22,8 @@ record GenerationOutput(List<Generation> generations, String backend, String rea
     tokens(result.putArray("tokens"), first);
     result.put("prompt_tokens", first.promptTokens());
     result.put("finish", finish(first));
-    Json.put(result, "ttft_ms", median(generations.stream().mapToDouble(g -> ttftMillis(g)).toArray()));
+    Json.put(
+        result, "ttft_ms", median(generations.stream().mapToDouble(g -> ttftMillis(g)).toArray()));
     Json.put(result, "tpot_ms", tpotMillis());
     Json.put(result, "tokens_per_second", tokensPerSecond());
     result.put("generated_tokens", generatedTokens());

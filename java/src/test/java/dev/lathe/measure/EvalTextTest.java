@@ -73,7 +73,8 @@ class EvalTextTest {
   @Test
   void nothingToPredictIsAnError() {
     for (Options options : List.of(separated("#"), Options.WINDOWS)) {
-      assertThatThrownBy(() -> cut(TOKENIZER, options.equals(Options.WINDOWS) ? "" : "# #", 4, options))
+      assertThatThrownBy(
+              () -> cut(TOKENIZER, options.equals(Options.WINDOWS) ? "" : "# #", 4, options))
           .isInstanceOf(InvalidInputException.class)
           .hasMessageContaining("no text to predict");
     }
