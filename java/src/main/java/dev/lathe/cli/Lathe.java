@@ -15,7 +15,14 @@ import picocli.CommandLine.Spec;
             + " it, and validates every cut.",
     mixinStandardHelpOptions = true,
     versionProvider = Version.class,
-    subcommands = {DoctorCommand.class, QuantizeCommand.class, PruneCommand.class},
+    subcommands = {
+      DoctorCommand.class,
+      GenerateCommand.class,
+      EvalCommand.class,
+      ProfileCommand.class,
+      QuantizeCommand.class,
+      PruneCommand.class
+    },
     footer = {
       "",
       "Exit codes: 0 fine; 1 failed while running; 2 what was asked for is wrong; 3 the backend that"
