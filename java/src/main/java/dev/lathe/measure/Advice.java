@@ -124,7 +124,7 @@ final class Advice {
         100 * bandwidth,
         100 * peak,
         1 / (1 - floor));
-    if (phase.timedMs() < phase.timeMs()) {
+    if (phase.timedMs() < 0.99 * phase.timeMs()) {
       add(
           phase,
           "overhead-bound: %.0f %% of the time lies between the operations: preparing the batch,"
