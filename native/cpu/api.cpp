@@ -150,9 +150,7 @@ int32_t lathe_cpu_rotate_and_append(lathe_cpu* cpu, float* qkv, int64_t stride, 
     for (int64_t t = from; t < to; t++) {
       float* row = qkv + t * stride;
       const float* rotation = rotations + positions[t] * rotation_stride;
-      for (int32_t h = 0; h < heads + kv_heads; h++) {
-        kernels.rotate(row + int64_t(h) * head_dim, rotation, head_dim);
-      }
+      kernels.rotate(row, heads + kv_heads, rotation, head_dim);
       int64_t page = slots[t] / page_size;
       int64_t line = slots[t] % page_size;
       for (int32_t h = 0; h < kv_heads; h++) {

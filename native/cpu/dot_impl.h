@@ -126,6 +126,8 @@ template <int K, bool Z> INLINE BitmapRow<K, Z> rowOf(const lathe_weight& w, int
           w.bitmap + r * w.bitmap_stride, vset(zeroAt(w, r))};
 }
 
+typedef float four __attribute__((vector_size(16)));
+
 /* What becomes of a sum: out = [out +] sum * scale[r] + bias[r]. */
 struct Finish {
   float* out; /* of row 0 and token 0 */
@@ -145,20 +147,39 @@ struct Finish {
     *to = add ? *to + sum : sum;
   }
   template <int R, int T> INLINE void tile(int64_t r, int64_t t, const vec (&acc)[R][T]) const {
-    for (int j = 0; j < T; j++) {
-      if constexpr (R % 4 == 0) {
-        for (int i = 0; i < R; i += 4) {
-          if (!scaled && !bias && !add) {
-            vsum4(acc[i][j], acc[i + 1][j], acc[i + 2][j], acc[i + 3][j], out + (t + j) * stride + r + i);
-          } else {
-            float sums[4];
-            vsum4(acc[i][j], acc[i + 1][j], acc[i + 2][j], acc[i + 3][j], sums);
-            for (int k = 0; k < 4; k++) {
-              one(r + i + k, t + j, sums[k]);
-            }
-          }
+    if constexpr (R % 4 == 0) {
+      for (int i = 0; i < R; i += 4) {
+        four factor = {1, 1, 1, 1};
+        four shift = {0, 0, 0, 0};
+        if (scaled) {
+          factor = four{scaleAt(*scaled, r + i), scaleAt(*scaled, r + i + 1), scaleAt(*scaled, r + i + 2),
+                        scaleAt(*scaled, r + i + 3)};
         }
-      } else {
+        if (bias) {
+          __builtin_memcpy(&shift, bias + r + i, sizeof shift);
+        }
+        for (int j = 0; j < T; j++) {
+          float sums[4];
+          vsum4(acc[i][j], acc[i + 1][j], acc[i + 2][j], acc[i + 3][j], sums);
+          four sum;
+          __builtin_memcpy(&sum, sums, sizeof sum);
+          float* to = out + (t + j) * stride + r + i;
+          if (scaled) {
+            sum *= factor;
+          }
+          if (bias) {
+            sum += shift;
+          }
+          if (add) {
+            four old;
+            __builtin_memcpy(&old, to, sizeof old);
+            sum = old + sum;
+          }
+          __builtin_memcpy(to, &sum, sizeof sum);
+        }
+      }
+    } else {
+      for (int j = 0; j < T; j++) {
         for (int i = 0; i < R; i++) {
           one(r + i, t + j, vsum1(acc[i][j]));
         }

@@ -33,7 +33,7 @@ struct Kernels {
   int64_t (*linear_scratch)(int64_t cols);
   void (*dequantize)(const lathe_weight&, int64_t row, float* out);
   void (*rms_norm)(float* out, const float* x, const float* weight, int64_t cols, float epsilon);
-  void (*rotate)(float* head, const float* rotation, int64_t head_dim);
+  void (*rotate)(float* head, int64_t heads, const float* rotation, int64_t head_dim);
   void (*to_half)(uint8_t* out, const float* x, int64_t n);
   /* scratch holds attention_scratch floats, aligned to 64 bytes. */
   void (*attention)(const AttentionItem&, bool half, float* scratch);

@@ -65,7 +65,7 @@ LATHE_API void lathe_cpu_close(lathe_cpu*);
 LATHE_API int32_t lathe_cpu_isa(const lathe_cpu*);
 
 /* Measured, all threads together: bytes read per second from a buffer much larger than the caches, and F32 fused
- * multiply-adds from registers, counted as two operations. Median of `repeats`; negative where memory is short. */
+ * multiply-adds from registers, counted as two operations. Best of `repeats`; negative where memory is short. */
 LATHE_API double lathe_cpu_measure_bandwidth(lathe_cpu*, int64_t buffer_bytes, int32_t repeats);
 LATHE_API double lathe_cpu_measure_flops(lathe_cpu*, int32_t repeats);
 

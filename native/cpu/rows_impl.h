@@ -52,24 +52,27 @@ void rmsNorm(float* out, const float* x, const float* weight, int64_t cols, floa
   }
 }
 
-/* Element i is paired with element i + head_dim / 2; rotation: cosines, then sines. */
-void rotate(float* head, const float* rotation, int64_t head_dim) {
+/* Heads one after another. Element i is paired with element i + head_dim / 2; rotation: cosines, then sines. */
+void rotate(float* head, int64_t heads, const float* rotation, int64_t head_dim) {
   int64_t half = head_dim / 2;
   const float* sines = rotation + half;
   for (int64_t i = 0; i < half; i += W) {
     int n = half - i < W ? int(half - i) : W;
-    vec a = n == W ? vload(head + i) : vloadn(head + i, n);
-    vec b = n == W ? vload(head + half + i) : vloadn(head + half + i, n);
-    vec cosine = n == W ? vload(rotation + i) : vloadn(rotation + i, n);
-    vec sine = n == W ? vload(sines + i) : vloadn(sines + i, n);
-    vec left = vsub(vmul(a, cosine), vmul(b, sine));
-    vec right = vadd(vmul(b, cosine), vmul(a, sine));
-    if (n == W) {
-      vstore(head + i, left);
-      vstore(head + half + i, right);
-    } else {
-      vstoren(head + i, left, n);
-      vstoren(head + half + i, right, n);
+    vec cosine = vloadn(rotation + i, n);
+    vec sine = vloadn(sines + i, n);
+    float* at = head + i;
+    for (int64_t h = 0; h < heads; h++, at += head_dim) {
+      vec a = n == W ? vload(at) : vloadn(at, n);
+      vec b = n == W ? vload(at + half) : vloadn(at + half, n);
+      vec left = vsub(vmul(a, cosine), vmul(b, sine));
+      vec right = vadd(vmul(b, cosine), vmul(a, sine));
+      if (n == W) {
+        vstore(at, left);
+        vstore(at + half, right);
+      } else {
+        vstoren(at, left, n);
+        vstoren(at + half, right, n);
+      }
     }
   }
 }

@@ -72,6 +72,29 @@ INLINE float vsum1(vec a) {
   __m256 half = _mm256_add_ps(_mm512_castps512_ps256(quad), _mm512_extractf32x8_ps(quad, 1));
   return _mm_cvtss_f32(_mm_add_ss(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
 }
+
+/* For rows of W / 2 elements, two a register. */
+#define LATHE_TWO_ROWS
+INLINE vec vtwice(const float* p) { return _mm512_broadcast_f32x8(_mm256_loadu_ps(p)); }
+/* The sums of the 16 halves of eight registers, in the order of memory; each half adds as vsum4 does. */
+INLINE vec vsumPairs(vec a, vec b, vec c, vec d, vec e, vec f, vec g, vec h) {
+  vec ab = vadd(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+  vec cd = vadd(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+  vec ef = vadd(_mm512_unpacklo_ps(e, f), _mm512_unpackhi_ps(e, f));
+  vec gh = vadd(_mm512_unpacklo_ps(g, h), _mm512_unpackhi_ps(g, h));
+  vec abcd = vadd(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xee));
+  vec efgh = vadd(_mm512_shuffle_ps(ef, gh, 0x44), _mm512_shuffle_ps(ef, gh, 0xee));
+  /* Quarters 0 and 1 belong to the first row, 2 and 3 to the second. */
+  vec sums = vadd(_mm512_shuffle_f32x4(abcd, efgh, 0x88), _mm512_shuffle_f32x4(abcd, efgh, 0xdd));
+  return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15), sums);
+}
+/* Lane 2 pair in the lower half, lane 2 pair + 1 in the upper. */
+INLINE vec vspreadPair(vec v, int pair) {
+  __m512i second = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+  return _mm512_permutexvar_ps(_mm512_add_epi32(second, _mm512_set1_epi32(2 * pair)), v);
+}
+INLINE vec vsumHalves(vec v) { return vadd(v, _mm512_shuffle_f32x4(v, v, 0x4e)); }
+
 INLINE float vmax1(vec a) { return _mm512_reduce_max_ps(a); }
 
 } // namespace

@@ -158,10 +158,15 @@ final class OutputFolder implements AutoCloseable {
     }
   }
 
+  /** Makes the folders that are missing; the root never is. */
   private static void createParents(Path parent, Deque<Path> created) throws IOException {
     Deque<Path> missing = new ArrayDeque<>();
-    for (Path p = parent; p != null && !Files.exists(p); p = p.getParent()) {
-      missing.push(p);
+    Path existing = parent;
+    for (; !Files.exists(existing); existing = existing.getParent()) {
+      missing.push(existing);
+    }
+    if (!Files.isDirectory(existing)) {
+      throw new InvalidInputException(existing + " is a file; a new folder cannot be made in it");
     }
     for (Path p : missing) {
       Files.createDirectory(p);

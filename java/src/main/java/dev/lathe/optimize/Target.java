@@ -3,6 +3,7 @@ package dev.lathe.optimize;
 import java.util.Arrays;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.stream.Collectors;
 
 /** A figure that the optimized model can be required to reach. */
 public enum Target {
@@ -30,6 +31,11 @@ public enum Target {
 
   public boolean isMet(double measured, double wanted) {
     return atLeast ? measured >= wanted : measured <= wanted;
+  }
+
+  /** All of them, as recipes spell them. */
+  public static String keys() {
+    return Arrays.stream(values()).map(Target::key).collect(Collectors.joining(", "));
   }
 
   public static Optional<Target> find(String key) {

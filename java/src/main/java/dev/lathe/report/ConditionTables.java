@@ -148,7 +148,7 @@ final class ConditionTables {
                     ? ", " + Figures.bytes((double) c.deviceMemoryBytes().getAsLong())
                     : "")
                 + (c.deviceFeatures().isEmpty() ? "" : ", " + c.deviceFeatures()))
-        .row("Kernels", c.kernels())
+        .row("CPU kernels asked for", c.kernels())
         .row(
             "Threads",
             c.threads().isPresent() ? Figures.count(c.threads().getAsInt()) : "not applicable")

@@ -177,7 +177,12 @@ public sealed interface Weight {
 
     @Override
     public long rows() {
-      return parts.stream().mapToLong(Weight::rows).sum();
+      // A loop, because this is asked for in every step of a decoder.
+      long rows = 0;
+      for (Weight part : parts) {
+        rows += part.rows();
+      }
+      return rows;
     }
 
     @Override

@@ -253,6 +253,37 @@ class CheckpointWriterTest {
   }
 
   @Test
+  void anOutputInAFileIsRefused() throws IOException {
+    Path file = Files.writeString(folder.resolve("file"), "x");
+    for (String name : List.of("file/m", "file/deep/m")) {
+      CheckpointWriter writer = CheckpointWriter.create(folder.resolve(name)).config(config());
+      assertThatThrownBy(() -> writer.write(bytes -> {}))
+          .isInstanceOf(InvalidInputException.class)
+          .hasMessageContaining(file + " is a file");
+    }
+    assertThat(folder.toFile().list()).containsExactly("file");
+  }
+
+  @Test
+  void anOutputThatAppearsMeanwhileIsLeftAlone() throws IOException {
+    Path out = folder.resolve("m");
+    CheckpointWriter writer =
+        CheckpointWriter.create(out)
+            .config(config())
+            .group(
+                List.of(TensorInfo.of("a", DType.I8, 3)),
+                () -> {
+                  assertThat(out.toFile().mkdir()).isTrue();
+                  return List.of(random(DType.I8, 3));
+                });
+    assertThatThrownBy(() -> writer.write(bytes -> {}))
+        .isInstanceOf(InvalidInputException.class)
+        .hasMessageContaining("exists already");
+    assertThat(folder.toFile().list()).containsExactly("m");
+    assertThat(out).isEmptyDirectory();
+  }
+
+  @Test
   void aFailureInAGroupLeavesNothing() {
     IllegalStateException planted = new IllegalStateException("planted");
     CheckpointWriter writer =

@@ -2,13 +2,13 @@ package dev.lathe.compress;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lathe.SharedFiles;
 import dev.lathe.checkpoint.Checkpoint;
 import dev.lathe.checkpoint.Checkpoints;
+import dev.lathe.tensor.Weight;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import org.junit.jupiter.api.Assumptions;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -17,20 +17,13 @@ final class Stories260kCompressTest {
   /** 260,032 weights. */
   private static final long F32_BYTES = 1_040_128;
 
-  private static final Path MODEL =
-      Path.of(System.getProperty("lathe.shared", "")).resolve("models/stories260k");
+  private final Path model = SharedFiles.require("models/stories260k");
 
   @TempDir Path folder;
 
-  @BeforeEach
-  void needsTheModel() {
-    Assumptions.assumeTrue(
-        Files.isDirectory(MODEL), "skipped: no " + MODEL + " (system property lathe.shared)");
-  }
-
   @Test
   void int8TakesAQuarter() throws IOException {
-    try (Checkpoint in = Checkpoints.open(MODEL)) {
+    try (Checkpoint in = Checkpoints.open(model)) {
       CompressionResult result =
           new QuantizeInt8(true).apply(in, folder.resolve("int8"), Progress.SILENT);
       assertThat(result.layers()).hasSize(36);
@@ -41,7 +34,12 @@ final class Stories260kCompressTest {
       assertThat(result.layers())
           .allSatisfy(layer -> assertThat(layer.relativeError()).isBetween(0.001, 0.02));
       assertThat(folder.resolve("int8/tokenizer.json"))
-          .hasSameBinaryContentAs(MODEL.resolve("tokenizer.json"));
+          .hasSameBinaryContentAs(model.resolve("tokenizer.json"));
+      // Zero points and their entries in the header: another 3,512 bytes and some.
+      CompressionResult asymmetric =
+          new QuantizeInt8(false).apply(in, folder.resolve("asymmetric"), Progress.SILENT);
+      assertThat(asymmetric.bytes() - onDisk).isBetween(3_512L, 3_512L + 36 * 130);
+      System.out.printf("stories260k int8 asymmetric: %,d bytes%n", asymmetric.bytes());
       System.out.printf(
           "stories260k int8: %,d bytes, %.2f %% of F32%n", onDisk, 100.0 * onDisk / F32_BYTES);
     }
@@ -49,7 +47,7 @@ final class Stories260kCompressTest {
 
   @Test
   void pruningShrinksTheFile() throws IOException {
-    try (Checkpoint in = Checkpoints.open(MODEL)) {
+    try (Checkpoint in = Checkpoints.open(model)) {
       for (Scope scope : Scope.values()) {
         Path out = folder.resolve("half" + scope);
         CompressionResult result = new MagnitudePrune(0.5, scope).apply(in, out, Progress.SILENT);
@@ -58,8 +56,7 @@ final class Stories260kCompressTest {
         try (Checkpoint pruned = Checkpoints.open(out)) {
           for (LayerResult layer : result.layers()) {
             if (!layer.name().equals("model.embed_tokens")) {
-              dev.lathe.tensor.Weight.Bitmap weight =
-                  (dev.lathe.tensor.Weight.Bitmap) pruned.weight(layer.name());
+              Weight.Bitmap weight = (Weight.Bitmap) pruned.weight(layer.name());
               linear += weight.rows() * weight.cols();
               kept += weight.values().elements();
             }

@@ -4,6 +4,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
 import dev.lathe.SharedFiles;
+import dev.lathe.backend.Backend;
+import dev.lathe.backend.cpu.CpuBackend;
 import dev.lathe.backend.reference.ReferenceBackend;
 import dev.lathe.checkpoint.Checkpoint;
 import dev.lathe.checkpoint.Checkpoints;
@@ -15,6 +17,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Optional;
 import java.util.OptionalInt;
+import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
 import tools.jackson.databind.JsonNode;
 
@@ -22,7 +25,20 @@ import tools.jackson.databind.JsonNode;
 class Stories260kQualityTest {
 
   @Test
-  void perplexityIsThatOfTheReference() throws IOException {
+  void perplexityOnTheReferenceBackendIsTheExpectedOne() throws IOException {
+    check(new ReferenceBackend());
+  }
+
+  @Test
+  void perplexityOnTheCpuIsTheExpectedOne() throws IOException {
+    Optional<String> reason = CpuBackend.whyUnusable();
+    Assumptions.assumeTrue(reason.isEmpty(), () -> "skipped: " + reason.orElse(""));
+    try (Backend cpu = CpuBackend.open(2)) {
+      check(cpu);
+    }
+  }
+
+  private static void check(Backend backend) throws IOException {
     Path text = SharedFiles.require("datasets/tinystories.txt");
     Path folder = SharedFiles.require("models/stories260k");
     JsonNode expected =
@@ -30,7 +46,7 @@ class Stories260kQualityTest {
             .readTree(Files.readString(SharedFiles.require("models/stories260k.expected.json")));
     try (Checkpoint checkpoint = Checkpoints.open(folder);
         Tokenizer tokenizer = Tokenizers.load(checkpoint);
-        Decoder decoder = Decoder.load(checkpoint, new ReferenceBackend())) {
+        Decoder decoder = Decoder.load(checkpoint, backend)) {
       EvalText stories =
           EvalText.read(
               text,

@@ -8,7 +8,7 @@ import dev.lathe.error.LatheException;
  * The most that this machine gives, measured now with the kernels' own threads: what achieved
  * bandwidth and FLOP/s are held against. On a machine that others use too, it is what was left.
  *
- * @param readBandwidthGbs GB (10^9 bytes) read per second from memory, median of several passes
+ * @param readBandwidthGbs GB (10^9 bytes) read per second from memory, the best of several passes
  * @param peakGflops 10^9 F32 operations per second out of registers, a fused multiply-add being two
  */
 public record CpuCeilings(double readBandwidthGbs, double peakGflops) {
