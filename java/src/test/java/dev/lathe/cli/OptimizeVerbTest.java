@@ -1,6 +1,7 @@
 package dev.lathe.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.withinPercentage;
 
 import java.io.IOException;
 import java.nio.file.Files;
@@ -67,7 +68,8 @@ class OptimizeVerbTest {
 
   @Test
   void int8IsAcceptedAndHalfOfTheWeightsAreNot() throws IOException {
-    ObjectNode json = optimize(SharedModel.MODEL.toString(), "--json").json();
+    ObjectNode json =
+        optimize(SharedModel.MODEL.toString(), "--json", "--price-per-hour", "3.6").json();
     JsonNode quantized = stage(json, "quantize");
     assertThat(quantized.get("accepted").booleanValue()).isTrue();
     // Against the 1,040,128 bytes of the weights as F32.
@@ -84,6 +86,8 @@ class OptimizeVerbTest {
     assertThat(stage(json, "batch").get("tokens_per_second").doubleValue()).isPositive();
     assertThat(stage(json, "kv-cache").get("speedup").doubleValue()).isPositive();
 
+    pricesFollowFromTheSpeed(json.get("cost").get("before"));
+
     assertThat(Path.of(json.get("report").stringValue())).isNotEmptyFile();
     ObjectNode made =
         Run.lathe(
@@ -98,6 +102,17 @@ class OptimizeVerbTest {
 
     reportIsWrittenAgain();
     optimize(SharedModel.MODEL.toString()).refused(2).says(run.toString(), "finished run");
+  }
+
+  /** At 3.6 an hour, a second costs 0.001. */
+  private static void pricesFollowFromTheSpeed(JsonNode price) {
+    double tokensPerSecond = price.get("tokens_per_second").doubleValue();
+    assertThat(price.get("per_million_tokens").doubleValue())
+        .isCloseTo(0.001 / tokensPerSecond * 1e6, withinPercentage(1e-9));
+    assertThat(price.get("tokens_per_unit").doubleValue())
+        .isCloseTo(tokensPerSecond / 0.001, withinPercentage(1e-9));
+    assertThat(price.get("annual_for_baseline_work").doubleValue())
+        .isCloseTo(3.6 * 8760, withinPercentage(1e-9));
   }
 
   private void reportIsWrittenAgain() throws IOException {
