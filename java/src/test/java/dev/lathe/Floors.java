@@ -27,7 +27,8 @@ final class Floors {
           List.of("compress", "generate"),
           List.of("model"),
           List.of("backend"),
-          List.of("checkpoint", "tokenize"),
+          List.of("tokenize"),
+          List.of("checkpoint"),
           List.of("tensor"),
           List.of("error"));
 
