@@ -36,21 +36,27 @@ record CompressionOutput(CompressionResult result, long f32Bytes) {
 
   void print(PrintStream out) {
     int width = result.layers().stream().mapToInt(layer -> layer.name().length()).max().orElse(5);
-    String row = "%-" + width + "s  %-16s %12s %12s %10s %9s  %s%n";
-    out.printf(row, "layer", "format", "bytes before", "bytes after", "error", "sparsity", "");
+    String row = "%-" + width + "s  %-16s %12s %12s %10s %9s  %s";
+    out.println(
+        line(row, "layer", "format", "bytes before", "bytes after", "error", "sparsity", ""));
     for (LayerResult layer : result.layers()) {
-      out.printf(
-          row,
-          layer.name(),
-          layer.format(),
-          "%,d".formatted(layer.bytesBefore()),
-          "%,d".formatted(layer.bytesAfter()),
-          "%.4f %%".formatted(100 * layer.relativeError()),
-          "%.1f %%".formatted(100 * layer.sparsity()),
-          layer.note());
+      out.println(
+          line(
+              row,
+              layer.name(),
+              layer.format(),
+              "%,d".formatted(layer.bytesBefore()),
+              "%,d".formatted(layer.bytesAfter()),
+              "%.4f %%".formatted(100 * layer.relativeError()),
+              "%.1f %%".formatted(100 * layer.sparsity()),
+              layer.note()));
     }
     out.printf(
         "%s: %,d bytes, %.2f times smaller than as F32%n",
         result.folder(), result.bytes(), (double) f32Bytes / result.bytes());
+  }
+
+  private static String line(String format, Object... cells) {
+    return format.formatted(cells).stripTrailing();
   }
 }

@@ -1,6 +1,7 @@
 package dev.lathe.cli;
 
 import dev.lathe.error.InvalidInputException;
+import dev.lathe.error.LatheException;
 import dev.lathe.generate.Engine;
 import dev.lathe.generate.EngineOptions.Cache;
 import dev.lathe.generate.Generation;
@@ -12,7 +13,6 @@ import java.io.PrintStream;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Callable;
-import java.util.concurrent.CancellationException;
 import java.util.function.Consumer;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -156,7 +156,7 @@ final class GenerateCommand implements Callable<Integer> {
             out.print(text);
             if (out.checkError()) {
               // Nobody reads any more: `lathe generate | head`.
-              throw new CancellationException("stdout was closed");
+              throw new LatheException(LatheException.FAILED, "stdout was closed, nobody reads on");
             }
           }
         };

@@ -52,14 +52,13 @@ record GenerationOutput(List<Generation> generations, String backend, String rea
 
   String summary() {
     OptionalDouble tpot = tpotMillis();
-    return "%d tokens; first after %.1f ms%s; %.1f tokens/s; backend=%s because %s"
+    return "%d tokens; first after %.1f ms%s; %.1f tokens/s on %s"
         .formatted(
             generatedTokens(),
             median(generations.stream().mapToDouble(g -> ttftMillis(g)).toArray()).orElseThrow(),
             tpot.isPresent() ? ", then %.2f ms a token".formatted(tpot.getAsDouble()) : "",
             tokensPerSecond().orElseThrow(),
-            backend,
-            reason);
+            backend);
   }
 
   private long generatedTokens() {

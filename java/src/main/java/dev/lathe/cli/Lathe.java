@@ -17,11 +17,13 @@ import picocli.CommandLine.Spec;
     versionProvider = Version.class,
     subcommands = {
       DoctorCommand.class,
+      OptimizeCommand.class,
       GenerateCommand.class,
       EvalCommand.class,
       ProfileCommand.class,
       QuantizeCommand.class,
-      PruneCommand.class
+      PruneCommand.class,
+      ReportCommand.class
     },
     footer = {
       "",

@@ -1,5 +1,6 @@
 package dev.lathe.cli;
 
+import dev.lathe.error.LatheException;
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.PrintStream;
@@ -13,25 +14,22 @@ public final class Main {
   public static void main(String[] args) {
     // Figures read the same everywhere, and text is UTF-8 whatever the terminal claims.
     Locale.setDefault(Locale.ROOT);
-    PrintStream out = stream(FileDescriptor.out);
-    PrintStream err = stream(FileDescriptor.err);
+    Stdout stdout = new Stdout(new FileOutputStream(FileDescriptor.out));
+    PrintStream out = new PrintStream(stdout, true, StandardCharsets.UTF_8);
+    PrintStream err =
+        new PrintStream(new FileOutputStream(FileDescriptor.err), true, StandardCharsets.UTF_8);
     // Only results go to stdout: what a library prints there would break the one JSON object.
     System.setOut(err);
     System.setErr(err);
     Interrupt interrupt = Interrupt.install(Thread.currentThread());
     int code = Cli.run(args, new Console(out, err));
     out.flush();
-    err.flush();
-    if (out.checkError() && code == 0) {
-      // A closed pipe or a full disk behind a redirection: what was asked for did not arrive.
-      err.println("lathe: the results could not be written to stdout: closed pipe or full disk?");
-      code = 1;
+    if (code == 0 && stdout.lost().isPresent()) {
+      err.println("lathe: " + stdout.lost().get());
+      code = LatheException.FAILED;
     }
+    err.flush();
     interrupt.finished(code);
     System.exit(code);
-  }
-
-  private static PrintStream stream(FileDescriptor descriptor) {
-    return new PrintStream(new FileOutputStream(descriptor), true, StandardCharsets.UTF_8);
   }
 }

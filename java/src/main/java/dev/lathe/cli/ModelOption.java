@@ -14,6 +14,10 @@ final class ModelOption {
           "Folder of a Hugging Face checkpoint: safetensors, config.json, tokenizer.json.")
   private String model;
 
+  boolean isGiven() {
+    return model != null;
+  }
+
   Path path() {
     return resolve(model, "--model");
   }

@@ -48,10 +48,19 @@ final class Progress implements AutoCloseable {
    * @param unit of both: {@code tokens}
    */
   void update(String name, long done, long total, String unit) {
-    Cancellation.check();
     if (!name.equals(what)) {
       begin(name);
     }
+    show(done, total, " " + unit);
+  }
+
+  /** The piece that began last goes on, in units that have no name. */
+  void update(long done, long total) {
+    show(done, total, "");
+  }
+
+  private void show(long done, long total, String unit) {
+    Cancellation.check();
     long now = clock.getAsLong();
     if (now - next < 0) {
       return;
@@ -60,9 +69,9 @@ final class Progress implements AutoCloseable {
     double seconds = (now - started) / 1e9;
     StringBuilder line = new StringBuilder(what).append(":");
     if (total > 0) {
-      line.append(" %d/%d %s (%d%%)".formatted(done, total, unit, 100 * done / total));
+      line.append(" %d/%d%s (%d%%)".formatted(done, total, unit, 100 * done / total));
     } else {
-      line.append(" %d %s".formatted(done, unit));
+      line.append(" %d%s".formatted(done, unit));
     }
     line.append(", %.0f s".formatted(seconds));
     if (total > 0 && done > 0 && done < total) {

@@ -96,4 +96,51 @@ class LauncherTest {
     assertThat(version.code()).as(version.err()).isZero();
     assertThat(version.out()).startsWith("lathe ");
   }
+
+  @Test
+  void ctrlCEndsWith130AndLeavesNothingHalfWritten() throws IOException, InterruptedException {
+    SharedModel.assume();
+    String model = SharedModel.MODEL.toAbsolutePath().toString();
+    // Long enough that it cannot end by itself: 500 tokens, each with its whole prefix, in double.
+    Process running =
+        start(
+            List.of(
+                "generate",
+                "--model",
+                model,
+                "--max-tokens",
+                "500",
+                "--ignore-eos",
+                "--no-kv-cache",
+                "--backend",
+                "reference"));
+    awaitText();
+    assertThat(new ProcessBuilder("kill", "-INT", Long.toString(running.pid())).start().waitFor())
+        .isZero();
+    Ended ended = end(running);
+    assertThat(ended.code()).as(ended.err()).isEqualTo(130);
+    assertThat(ended.err()).contains("lathe: interrupted").doesNotContain("\tat ");
+  }
+
+  /** The text streams: the first of it is there long before the last. */
+  private void awaitText() throws InterruptedException {
+    for (int i = 0; i < 1200 && file("out").length() == 0; i++) {
+      TimeUnit.MILLISECONDS.sleep(50);
+    }
+    assertThat(file("out").length()).isPositive();
+  }
+
+  @Test
+  void resultsThatDoNotFitAreAFailure() throws IOException, InterruptedException {
+    Path full = Path.of("/dev/full");
+    Assumptions.assumeTrue(Files.exists(full), "skipped: no /dev/full here");
+    Process process =
+        new ProcessBuilder("bash", "-c", "LATHE_BUILD=never scripts/lathe --help > /dev/full")
+            .directory(ROOT.toFile())
+            .redirectError(file("err"))
+            .start();
+    assertThat(process.waitFor(1, TimeUnit.MINUTES)).isTrue();
+    assertThat(process.exitValue()).isEqualTo(1);
+    assertThat(Files.readString(file("err").toPath())).contains("could not be written to stdout");
+  }
 }
