@@ -56,7 +56,8 @@ final class OptimizeRun implements AutoCloseable {
       OpenedBackend opened,
       LoadedModel baseline,
       RunFolder folder,
-      Journal journal) {
+      Journal journal,
+      SpeedTrial.Effort effort) {
     this.plan = plan;
     this.sink = sink;
     this.opened = opened;
@@ -75,7 +76,8 @@ final class OptimizeRun implements AutoCloseable {
             new EvalText.Options(plan.separator(), plan.maxDocuments()));
     this.prompts = Prompts.of(plan.recipe().generation(), text, tokenizer, context, sink);
     this.trial =
-        new SpeedTrial(tokenizer, prompts.tokens(), plan.recipe().generation().repetitions());
+        new SpeedTrial(
+            tokenizer, prompts.tokens(), plan.recipe().generation().repetitions(), effort);
     this.samples = new Samples(folder, journal.resumed());
     this.stages = new Stages(baseline);
   }

@@ -30,8 +30,14 @@ import java.util.Optional;
 public final class Optimizer {
   private final OptimizeRequest request;
   private final ProgressSink sink;
+  private final SpeedTrial.Effort effort;
 
   public Optimizer(OptimizeRequest request, ProgressSink sink) {
+    this(request, sink, SpeedTrial.Effort.USUAL);
+  }
+
+  Optimizer(OptimizeRequest request, ProgressSink sink, SpeedTrial.Effort effort) {
+    this.effort = effort;
     this.request = request;
     this.sink = sink;
   }
@@ -55,7 +61,8 @@ public final class Optimizer {
         folder.differences().forEach(difference -> sink.note("resumed although " + difference));
         Journal journal = goesOn ? Journal.resume(folder) : Journal.start(folder);
         OptimizeResults results;
-        try (OptimizeRun run = new OptimizeRun(plan, sink, opened, baseline, folder, journal)) {
+        try (OptimizeRun run =
+            new OptimizeRun(plan, sink, opened, baseline, folder, journal, effort)) {
           results = run.run();
         }
         write(folder, results);
