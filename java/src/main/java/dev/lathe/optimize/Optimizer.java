@@ -8,10 +8,8 @@ import dev.lathe.measure.BuildVersion;
 import dev.lathe.measure.Fingerprint;
 import dev.lathe.measure.Machine;
 import dev.lathe.measure.RunFolder;
-import dev.lathe.report.HtmlReport;
-import dev.lathe.report.MarkdownReport;
 import dev.lathe.report.OptimizeResults;
-import java.nio.charset.StandardCharsets;
+import dev.lathe.report.Reports;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Instant;
@@ -103,9 +101,7 @@ public final class Optimizer {
 
   /** Results last: a folder with results.json has its reports too. */
   private static void write(RunFolder folder, OptimizeResults results) {
-    folder.writeWhole("report.md", MarkdownReport.render(results).getBytes(StandardCharsets.UTF_8));
-    folder.writeWhole(
-        results.report(), HtmlReport.render(results).getBytes(StandardCharsets.UTF_8));
+    Reports.write(folder, results);
     folder.results(results);
   }
 }
