@@ -3,11 +3,11 @@ package dev.lathe.backend;
 /**
  * The two ceilings of a machine that a kernel can hit, measured and not looked up.
  *
- * @param readBandwidthGbs memory that the device reads at best, in 10^9 bytes a second, over a
- *     buffer that no cache holds
+ * @param readBandwidthGbs bytes that the device reads at best, in 10^9 a second; from memory or
+ *     from a cache, as {@code source} says
  * @param peakGflops F32 arithmetic at best, in 10^9 operations a second; a fused multiply-add
  *     counts as two
- * @param source how the figures came about: {@code cpu, 2 threads, AVX-512, best of 5}
+ * @param source how the figures came about: the threads, and how many bytes were read
  */
 public record Ceilings(double readBandwidthGbs, double peakGflops, String source) {
   public Ceilings {

@@ -2,6 +2,7 @@ package dev.lathe.cli;
 
 import dev.lathe.measure.Profile;
 import dev.lathe.measure.Profiler;
+import dev.lathe.measure.Ridge;
 import dev.lathe.measure.RunJson;
 import java.io.PrintStream;
 import java.util.concurrent.Callable;
@@ -88,7 +89,7 @@ final class ProfileCommand implements Callable<Integer> {
       return Profiler.profile(
           open.decoder(),
           options,
-          MeasuredCeilings.of(open.opened().backend()),
+          Ridge.measure(open.opened().backend(), open.decoder().weightBytes()),
           (done, total) -> progress.update("profile", done, total, "runs"));
     }
   }

@@ -124,6 +124,13 @@ final class Advice {
         100 * bandwidth,
         100 * peak,
         1 / (1 - floor));
+    if (phase.timedMs() < 0.99 * phase.timeMs()) {
+      add(
+          phase,
+          "overhead-bound: %.0f %% of the time lies between the operations: preparing the batch,"
+              + " uploading its numbers",
+          100 * (1 - phase.timedMs() / phase.timeMs()));
+    }
     if (phase.name().equals(Profiler.DECODE) && phase.sequences() < BATCH) {
       add(
           phase,

@@ -37,23 +37,46 @@ public final class Profiler {
    * @param promptTokens of each sequence, random ones from the seed
    * @param decodeTokens that each sequence then takes one by one
    * @param sequences that run together
-   * @param warmups runs before those that count
+   * @param warmups runs before those that count, at least
+   * @param warmupMillis time that the warm-up runs take, at least: the JVM compiles meanwhile
    * @param repetitions of which medians are taken
    */
   public record Options(
-      int promptTokens, int decodeTokens, int sequences, int warmups, int repetitions, long seed) {
+      int promptTokens,
+      int decodeTokens,
+      int sequences,
+      int warmups,
+      long warmupMillis,
+      int repetitions,
+      long seed) {
     public Options {
-      if (promptTokens < 1 || decodeTokens < 1 || sequences < 1 || warmups < 0 || repetitions < 1) {
+      if (promptTokens < 1
+          || decodeTokens < 1
+          || sequences < 1
+          || warmups < 0
+          || warmupMillis < 0
+          || repetitions < 1) {
         throw new InvalidInputException(
             "a profile needs at least one prompt token, one token to decode, one sequence and one"
                 + " repetition");
       }
     }
 
+    /** Warm-up runs take a second and a half at least. */
+    public Options(
+        int promptTokens,
+        int decodeTokens,
+        int sequences,
+        int warmups,
+        int repetitions,
+        long seed) {
+      this(promptTokens, decodeTokens, sequences, warmups, 1500, repetitions, seed);
+    }
+
     /** A prompt of half the context (128 at most), then up to 32 tokens, one sequence. */
     public static Options forContext(int contextLength, long seed) {
       int prompt = Math.clamp(contextLength / 2, 1, 128);
-      return new Options(prompt, Math.clamp(contextLength - prompt, 1, 32), 1, 2, 5, seed);
+      return new Options(prompt, Math.clamp(contextLength - prompt, 1, 32), 1, 1, 7, seed);
     }
   }
 
@@ -73,7 +96,7 @@ public final class Profiler {
    * Profiles a decoder.
    *
    * @param ceilings measured on the same device with the same number of threads
-   * @param progress told after every run of the request: done, of how many
+   * @param progress told after every repetition
    * @throws InvalidInputException if prompt and decode do not fit the model's context
    */
   public static Profile profile(
@@ -103,21 +126,23 @@ public final class Profiler {
   private Profile run(Progress progress) {
     Backend backend = decoder.backend();
     OperationNames names = OperationNames.of(decoder.weights());
-    int rounds = options.warmups() + options.repetitions();
     List<Run> plain = new ArrayList<>();
     List<Run> timed = new ArrayList<>();
     long activationBytes;
     double timerNanos;
     try (TimingBackend timing = new TimingBackend(backend, names, clock);
         Decoder view = decoder.over(timing)) {
-      for (int i = 0; i < rounds; i++) {
-        Run undisturbed = request(decoder, null);
-        Run observed = request(view, timing);
-        if (i >= options.warmups()) {
-          plain.add(undisturbed);
-          timed.add(observed);
-        }
-        progress.done(i + 1, rounds);
+      long start = clock.getAsLong();
+      for (int i = 0;
+          i < options.warmups() || clock.getAsLong() - start < options.warmupMillis() * 1_000_000;
+          i++) {
+        request(decoder, null);
+        request(view, timing);
+      }
+      for (int i = 0; i < options.repetitions(); i++) {
+        plain.add(request(decoder, null));
+        timed.add(request(view, timing));
+        progress.done(i + 1, options.repetitions());
       }
       activationBytes = view.activationBytes();
       timerNanos = timing.overheadNanos();

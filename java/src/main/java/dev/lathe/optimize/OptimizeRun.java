@@ -145,7 +145,8 @@ final class OptimizeRun implements AutoCloseable {
             "the same tokens in every repetition",
             speed.repeatable(),
             speed.repeatable()
-                ? "%d repetitions of %d tokens".formatted(trial.rounds(), prompts.tokens())
+                ? "all of %d tokens, warm-up and %d repetitions"
+                    .formatted(prompts.tokens(), trial.repetitions())
                 : "greedy generation of the baseline gave different tokens");
     return new Decided(stage, Optional.empty(), Optional.of(check));
   }
@@ -174,8 +175,7 @@ final class OptimizeRun implements AutoCloseable {
                 plan.maxLossPercent(),
                 candidate.checkpoint().fileBytes(),
                 bytesOf(before),
-                found.candidate().medianTokensPerSecond()
-                    / found.incumbent().medianTokensPerSecond(),
+                found.ownSpeedup(),
                 found.candidate().slowest() > found.incumbent().fastest());
           });
       Stage stage = stages.technique(step, decision, candidate, lost, speed, result.layers());
@@ -190,6 +190,10 @@ final class OptimizeRun implements AutoCloseable {
   record Trial(Outcomes baseline, Outcomes incumbent, Outcomes candidate) {
     double speedup() {
       return candidate.medianTokensPerSecond() / baseline.medianTokensPerSecond();
+    }
+
+    double ownSpeedup() {
+      return candidate.medianTokensPerSecond() / incumbent.medianTokensPerSecond();
     }
   }
 

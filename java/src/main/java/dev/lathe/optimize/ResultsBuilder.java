@@ -83,7 +83,7 @@ record ResultsBuilder(
             text.sequences().size(),
             text.predictedTokens()),
         new OptimizeResults.Generation(
-            prompts.first().length, prompts.tokens(), trial.repetitions(), SpeedTrial.WARMUPS),
+            prompts.first().length, prompts.tokens(), trial.repetitions()),
         journal.stages(),
         checks,
         journal.profileBefore(),

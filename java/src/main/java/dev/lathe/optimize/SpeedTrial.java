@@ -23,11 +23,18 @@ import java.util.stream.DoubleStream;
 
 /**
  * Measures contenders in turns, so that what slows the machine for a while slows all of them: each
- * runs once to warm up, then once in every repetition. Ratios of their medians are claims about the
- * contenders, not about the minute in which each was measured.
+ * runs until it is warm, then once in every repetition. Ratios of their medians are claims about
+ * the contenders, not about the minute in which each was measured.
+ *
+ * <p>A generation of few milliseconds is repeated within its repetition: the just-in-time compiler
+ * and the clock would otherwise be measured with it.
  */
 final class SpeedTrial {
-  static final int WARMUPS = 1;
+  /** Warming up takes at least one generation and at least so long: compilers settle in that. */
+  private static final long WARMUP_NANOS = 1_000_000_000L;
+
+  /** A repetition takes at least one generation and at least so long. */
+  private static final long REPETITION_NANOS = 300_000_000L;
 
   private static final double[] QUANTILES = {0, 1, 5, 10, 25, 50, 75, 90, 95, 99, 100};
 
@@ -39,20 +46,27 @@ final class SpeedTrial {
    */
   record Contender(String name, Decoder decoder, Cache cache, List<int[]> prompts) {}
 
+  /** The generations of one repetition, one after another; each with a sample per sequence. */
+  record Repetition(List<List<Sample>> generations) {
+
+    /** Of all sequences together. */
+    double tokensPerSecond() {
+      double seconds = generations.stream().mapToDouble(Metrics::spanSeconds).sum();
+      return generations.stream().flatMap(List::stream).mapToInt(Sample::outputTokens).sum()
+          / seconds;
+    }
+  }
+
   /**
    * What came of a contender.
    *
-   * @param repetitions the samples of each, all sequences that ran together
-   * @param tokens of each sequence, the same in every repetition
-   * @param repeatable false where a repetition gave other tokens than the one before
+   * @param tokens of each sequence, the same in every generation
+   * @param repeatable false where a generation gave other tokens than the one before
    */
-  record Outcomes(List<List<Sample>> repetitions, List<int[]> tokens, boolean repeatable) {
+  record Outcomes(List<Repetition> repetitions, List<int[]> tokens, boolean repeatable) {
 
-    /** Of all sequences together, one figure a repetition. */
     double[] tokensPerSecond() {
-      return repetitions.stream()
-          .mapToDouble(samples -> Metrics.outputTokensPerSecond(samples).orElseThrow())
-          .toArray();
+      return repetitions.stream().mapToDouble(Repetition::tokensPerSecond).toArray();
     }
 
     double medianTokensPerSecond() {
@@ -97,7 +111,10 @@ final class SpeedTrial {
     }
 
     private List<Sample> all() {
-      return repetitions.stream().flatMap(List::stream).toList();
+      return repetitions.stream()
+          .flatMap(repetition -> repetition.generations().stream())
+          .flatMap(List::stream)
+          .toList();
     }
   }
 
@@ -119,43 +136,67 @@ final class SpeedTrial {
     void sample(Contender contender, int repetition, int sequence, Sample sample);
   }
 
+  /** What is collected of a contender while the trial runs. */
+  private static final class Collected {
+    private final Contender contender;
+    private final List<Repetition> repetitions = new ArrayList<>();
+    private List<int[]> tokens;
+    private boolean repeatable = true;
+
+    Collected(Contender contender) {
+      this.contender = contender;
+    }
+
+    List<Sample> add(List<Generation> generations) {
+      List<int[]> now = generations.stream().map(Generation::tokens).toList();
+      repeatable &= tokens == null || sameTokens(tokens, now);
+      tokens = tokens == null ? now : tokens;
+      return generations.stream().map(SpeedTrial::sample).toList();
+    }
+  }
+
   /**
    * Runs all contenders.
    *
-   * @param progress told after each generation: done, of how many
+   * @param progress told after each turn of a contender: done, of how many
    */
   Map<Contender, Outcomes> run(
       List<Contender> contenders, Witness witness, BiConsumer<Integer, Integer> progress) {
-    Map<Contender, List<List<Sample>>> samples = new LinkedHashMap<>();
-    Map<Contender, List<int[]>> generated = new LinkedHashMap<>();
-    Map<Contender, Boolean> repeatable = new LinkedHashMap<>();
-    int rounds = WARMUPS + repetitions;
+    List<Collected> records = contenders.stream().map(Collected::new).toList();
+    int turns = (1 + repetitions) * contenders.size();
     int done = 0;
-    for (int round = 0; round < rounds; round++) {
-      for (Contender contender : contenders) {
-        List<Generation> generations = generate(contender);
-        List<int[]> now = generations.stream().map(Generation::tokens).toList();
-        List<int[]> before = generated.putIfAbsent(contender, now);
-        boolean same = before == null || sameTokens(before, now);
-        repeatable.merge(contender, same, Boolean::logicalAnd);
-        if (round >= WARMUPS) {
-          List<Sample> observed = generations.stream().map(SpeedTrial::sample).toList();
-          samples.computeIfAbsent(contender, c -> new ArrayList<>()).add(observed);
-          for (int s = 0; s < observed.size(); s++) {
-            witness.sample(contender, round - WARMUPS, s, observed.get(s));
+    for (Collected record : records) {
+      turn(record, WARMUP_NANOS);
+      progress.accept(++done, turns);
+    }
+    for (int repetition = 0; repetition < repetitions; repetition++) {
+      for (Collected record : records) {
+        Repetition observed = turn(record, REPETITION_NANOS);
+        record.repetitions.add(observed);
+        for (List<Sample> generation : observed.generations()) {
+          for (int s = 0; s < generation.size(); s++) {
+            witness.sample(record.contender, repetition, s, generation.get(s));
           }
         }
-        progress.accept(++done, rounds * contenders.size());
+        progress.accept(++done, turns);
       }
     }
     Map<Contender, Outcomes> outcomes = new LinkedHashMap<>();
-    for (Contender contender : contenders) {
+    for (Collected record : records) {
       outcomes.put(
-          contender,
-          new Outcomes(
-              samples.get(contender), generated.get(contender), repeatable.get(contender)));
+          record.contender, new Outcomes(record.repetitions, record.tokens, record.repeatable));
     }
     return outcomes;
+  }
+
+  /** Generates at least once, and until the time is over. */
+  private Repetition turn(Collected record, long nanos) {
+    List<List<Sample>> generations = new ArrayList<>();
+    long started = System.nanoTime();
+    do {
+      generations.add(record.add(generate(record.contender)));
+    } while (System.nanoTime() - started < nanos);
+    return new Repetition(generations);
   }
 
   /** The tokens of a contender's one sequence, not timed. */
@@ -165,11 +206,6 @@ final class SpeedTrial {
 
   int repetitions() {
     return repetitions;
-  }
-
-  /** Repetitions and those that warm up. */
-  int rounds() {
-    return WARMUPS + repetitions;
   }
 
   private List<Generation> generate(Contender contender) {

@@ -57,7 +57,8 @@ final class Stages {
         1,
         false,
         Optional.of(speed),
-        OptionalDouble.of(1));
+        OptionalDouble.of(1),
+        OptionalDouble.empty());
   }
 
   Stage technique(
@@ -78,12 +79,12 @@ final class Stages {
         1,
         false,
         speed.map(Trial::candidate),
-        speed.map(trial -> OptionalDouble.of(trial.speedup())).orElse(OptionalDouble.empty()));
+        figure(speed.map(Trial::speedup)),
+        figure(speed.map(Trial::ownSpeedup)));
   }
 
   Stage cached(Stage accepted, Trial speed, Check sameTokens) {
-    double ratio =
-        speed.candidate().medianTokensPerSecond() / speed.incumbent().medianTokensPerSecond();
+    double ratio = speed.ownSpeedup();
     String figures =
         "%.2f× the tokens/s without it; %s: %s"
             .formatted(ratio, sameTokens.name(), sameTokens.detail());
@@ -98,12 +99,12 @@ final class Stages {
         1,
         true,
         Optional.of(speed.candidate()),
-        OptionalDouble.of(speed.speedup()));
+        OptionalDouble.of(speed.speedup()),
+        OptionalDouble.of(ratio));
   }
 
   Stage batched(Stage accepted, String name, int sequences, Trial speed, Check sameTokens) {
-    double ratio =
-        speed.candidate().medianTokensPerSecond() / speed.incumbent().medianTokensPerSecond();
+    double ratio = speed.ownSpeedup();
     String figures =
         "%.2f× the tokens/s of one sequence; %s: %s"
             .formatted(ratio, sameTokens.name(), sameTokens.detail());
@@ -118,7 +119,8 @@ final class Stages {
         sequences,
         true,
         Optional.of(speed.candidate()),
-        OptionalDouble.of(speed.speedup()));
+        OptionalDouble.of(speed.speedup()),
+        OptionalDouble.of(ratio));
   }
 
   Stage notBatched(Stage accepted, String name, int sequences) {
@@ -133,6 +135,7 @@ final class Stages {
         sequences,
         true,
         Optional.empty(),
+        OptionalDouble.empty(),
         OptionalDouble.empty());
   }
 
@@ -142,7 +145,8 @@ final class Stages {
       int sequences,
       boolean cached,
       Optional<Outcomes> speed,
-      OptionalDouble speedup) {
+      OptionalDouble speedup,
+      OptionalDouble ownSpeedup) {
     return new Stage(
         title.name(),
         title.kind(),
@@ -161,6 +165,7 @@ final class Stages {
         figure(speed.map(Outcomes::ttftMillis)),
         speed.map(Outcomes::tpotMillis).orElse(OptionalDouble.empty()),
         speedup,
+        ownSpeedup,
         speed.map(Outcomes::latency),
         model.layers());
   }

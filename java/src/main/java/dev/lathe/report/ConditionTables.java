@@ -134,12 +134,11 @@ final class ConditionTables {
                     Figures.count(results.evaluation().tokens())))
         .row(
             "Speed measured on",
-            "%d prompt tokens, %d generated greedily past any end of sequence; %d repetitions after %d to warm up"
+            "%d prompt tokens, %d generated greedily past any end of sequence; warm-up, then %d repetitions in turns with what is compared"
                 .formatted(
                     results.generation().promptTokens(),
                     results.generation().tokens(),
-                    results.generation().repetitions(),
-                    results.generation().warmups()))
+                    results.generation().repetitions()))
         .row("Backend", c.backend() + ", because " + c.backendReason())
         .row(
             "Device",

@@ -69,7 +69,7 @@ public record OptimizeResults(
    *
    * @param tokens generated per sequence, greedy, end of sequence ignored
    */
-  public record Generation(int promptTokens, int tokens, int repetitions, int warmups) {}
+  public record Generation(int promptTokens, int tokens, int repetitions) {}
 
   /** Something that must hold of the result: a target, or an equality that was tested. */
   public record Check(String name, boolean passed, String detail) {}

@@ -27,6 +27,8 @@ import java.util.OptionalLong;
  * @param tpotMs median over the sequences of the time per output token after the first
  * @param speedup {@code tokensPerSecond} over the baseline's, both measured in turns where the
  *     stage could be run beside it
+ * @param ownSpeedup tokens/s over those of the stages accepted before, measured in turns too; of a
+ *     batch, over one sequence of it alone
  * @param latency of single tokens
  * @param layers what the technique did to each matrix
  */
@@ -48,6 +50,7 @@ public record Stage(
     OptionalDouble ttftMs,
     OptionalDouble tpotMs,
     OptionalDouble speedup,
+    OptionalDouble ownSpeedup,
     Optional<Latency> latency,
     List<Layer> layers) {
   public Stage {

@@ -27,7 +27,10 @@ final class Tables {
     tables.add(speeds(results));
     tables.add(latencies(results));
     operations(results).ifPresent(tables::add);
-    results.profileAfter().or(results::profileBefore).ifPresent(p -> tables.add(roofline(p)));
+    Optional<Profile> last = results.profileAfter().or(results::profileBefore);
+    last.ifPresent(profile -> tables.add(roofline(profile)));
+    last.filter(profile -> !profile.advice().isEmpty())
+        .ifPresent(profile -> tables.add(advice(profile)));
     ConditionTables.cost(results).ifPresent(tables::add);
     tables.add(ConditionTables.checks(results));
     tables.addAll(layers(results));
@@ -74,14 +77,11 @@ final class Tables {
         perplexity(before),
         perplexity(model),
         model.quality().map(q -> Figures.change(q.lossPercent())).orElse(Figures.NOT_MEASURED));
-    row(
-        table,
+    table.row(
         "Tokens/s, one sequence",
-        before,
-        run,
-        Stage::tokensPerSecond,
-        Figures::number,
-        false);
+        Figures.orNotMeasured(before.tokensPerSecond(), Figures::number),
+        Figures.orNotMeasured(run.tokensPerSecond(), Figures::number),
+        Figures.orNotMeasured(run.speedup(), Figures::ratio));
     row(table, "Time to first token (TTFT)", before, run, Stage::ttftMs, Figures::millis, true);
     row(table, "Time per output token (TPOT)", before, run, Stage::tpotMs, Figures::millis, true);
     row(table, "Token latency p50", before, run, q(Latency::p50), Figures::millis, true);
@@ -153,9 +153,7 @@ final class Tables {
           stage.what(),
           verdict(stage),
           under == null ? "" : Figures.ratio((double) under.bytes() / stage.bytes()),
-          under == null
-              ? ""
-              : Figures.orNotMeasured(ratio(stage.speedup(), under.speedup()), Figures::ratio),
+          under == null ? "" : Figures.orNotMeasured(stage.ownSpeedup(), Figures::ratio),
           under == null ? "" : ownLoss(under, stage),
           stage.quality().map(q -> Figures.change(q.lossPercent())).orElse(Figures.NOT_MEASURED),
           Figures.orNotMeasured(stage.speedup(), Figures::ratio),
@@ -383,13 +381,8 @@ final class Tables {
         Table.of(
                 "roofline",
                 "What bounds the operations now",
-                "%s. Bottleneck: %s%s"
-                    .formatted(
-                        profile.what(),
-                        profile.bottleneck(),
-                        profile.advice().isEmpty()
-                            ? ""
-                            : ". What helps: " + String.join("; ", profile.advice())))
+                "While generating with %s. Together they are %s."
+                    .formatted(profile.what(), profile.bottleneck()))
             .text("Operation")
             .numbers("Calls", "Time", "FLOPs", "Bytes", "GB/s", "TFLOP/s")
             .text("Bound by");
@@ -403,6 +396,24 @@ final class Tables {
           Figures.orNotMeasured(op.gbs(), Figures::number),
           Figures.orNotMeasured(op.tflops(), Figures::number),
           op.bound());
+    }
+    return table.build();
+  }
+
+  private static Table advice(Profile profile) {
+    Table.Builder table =
+        Table.of(
+                "advice",
+                "What would help next",
+                "Each with the most that it can gain, computed from the profile of "
+                    + profile.what()
+                    + ": a ceiling, not a promise.")
+            .text("Phase", "Advice");
+    for (String advice : profile.advice()) {
+      int colon = advice.indexOf(": ");
+      table.row(
+          colon < 0 ? "" : advice.substring(0, colon),
+          colon < 0 ? advice : advice.substring(colon + 2));
     }
     return table.build();
   }

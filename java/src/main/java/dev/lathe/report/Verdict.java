@@ -99,16 +99,10 @@ record Verdict(
                     .formatted(
                         stage.sequences(),
                         plain(stage.tokensPerSecond()),
-                        cached
-                            .map(Stage::tokensPerSecond)
-                            .filter(OptionalDouble::isPresent)
-                            .map(one ->
-                                " (%s of one cached sequence)"
-                                    .formatted(
-                                        Figures.ratio(
-                                            stage.tokensPerSecond().getAsDouble()
-                                                / one.getAsDouble())))
-                            .orElse(""))));
+                        stage.ownSpeedup().isPresent()
+                            ? " (%s of one)"
+                                .formatted(Figures.ratio(stage.ownSpeedup().getAsDouble()))
+                            : "")));
     return gained;
   }
 

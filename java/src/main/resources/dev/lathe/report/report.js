@@ -153,7 +153,13 @@
   };
 
   const operations = (t, narrow) => {
-    const rows = figures.operations;
+    /* Half a dozen bars can be read; the rest is in the table. */
+    const rows = figures.operations.slice(0, 7);
+    const rest = figures.operations.slice(7);
+    if (rest.length > 0) {
+      const sum = key => rest.reduce((total, r) => total + (r[key] ?? 0), 0);
+      rows.push({name: `${rest.length} others`, before_ms: sum('before_ms'), after_ms: sum('after_ms')});
+    }
     const time = v => v < 0.1 ? digits(v * 1000, 3) + ' µs' : digits(v, 3) + ' ms';
     const series = (name, key, color, decal) => ({
       name, type: 'bar', barMaxWidth: 13, barGap: '15%',
@@ -161,10 +167,10 @@
       data: rows.map(r => r[key] ?? null),
       label: {show: true, position: 'right', color: t.ink, fontSize: 11, formatter: p => p.value == null ? '' : time(p.value)},
     });
-    const sum = key => rows.reduce((total, r) => total + (r[key] ?? 0), 0);
+    const all = key => rows.reduce((total, r) => total + (r[key] ?? 0), 0);
     return Object.assign(base(t), {
       grid: {left: narrow ? 104 : 130, right: 72, top: narrow ? 58 : 36, bottom: 28},
-      legend: {top: 0, left: 0, textStyle: {color: t.ink}, selectedMode: false, formatter: name => name + ': ' + time(sum(name === 'before' ? 'before_ms' : 'after_ms')) + ' in all'},
+      legend: {top: 0, left: 0, textStyle: {color: t.ink}, selectedMode: false, formatter: name => name + ': ' + time(all(name === 'before' ? 'before_ms' : 'after_ms')) + ' in all'},
       xAxis: axis(t, {type: 'value', min: 0, splitNumber: narrow ? 3 : 5, axisLabel: {color: t.muted, formatter: v => v === 0 ? '0' : time(v), hideOverlap: true}}),
       yAxis: axis(t, {
         type: 'category', inverse: true, data: rows.map(r => r.name), splitLine: {show: false},

@@ -29,7 +29,7 @@ import tools.jackson.databind.JsonNode;
 
 /** On a clock that goes on by 100 ns whenever it is read: no test waits or hopes. */
 class ProfilerTest {
-  private static final Profiler.Options OPTIONS = new Profiler.Options(5, 3, 2, 1, 2, 9);
+  private static final Profiler.Options OPTIONS = new Profiler.Options(5, 3, 2, 1, 0, 2, 9);
 
   private static LongSupplier ticking() {
     AtomicLong now = new AtomicLong();
@@ -126,8 +126,8 @@ class ProfilerTest {
   void boundsAtTheirEdges() {
     Ceilings ceilings = new Ceilings(10, 100, "test"); // ridge at 10 FLOP a byte
     assertThat(Bound.of(1000, 1000, 100, ceilings)).isEqualTo(Bound.MEMORY); // 100 ns least
-    assertThat(Bound.of(1000, 1000, 400, ceilings)).isEqualTo(Bound.MEMORY); // a quarter
-    assertThat(Bound.of(1000, 1000, 401, ceilings)).isEqualTo(Bound.OVERHEAD);
+    assertThat(Bound.of(1000, 1000, 200, ceilings)).isEqualTo(Bound.MEMORY); // a half
+    assertThat(Bound.of(1000, 1000, 201, ceilings)).isEqualTo(Bound.OVERHEAD);
     assertThat(Bound.of(9999, 1000, 100, ceilings)).isEqualTo(Bound.MEMORY);
     assertThat(Bound.of(10000, 1000, 100, ceilings)).isEqualTo(Bound.COMPUTE);
     assertThat(Bound.of(0, 1000, 100, ceilings)).isEqualTo(Bound.MEMORY);
@@ -140,7 +140,7 @@ class ProfilerTest {
   @Test
   void aRequestThatDoesNotFitTheContextIsRefused() {
     try (Decoder decoder = Decoder.load(new TinyModel(1, true), new ReferenceBackend())) {
-      Profiler.Options long64 = new Profiler.Options(60, 5, 1, 0, 1, 0);
+      Profiler.Options long64 = new Profiler.Options(60, 5, 1, 0, 0, 1, 0);
       assertThatThrownBy(() ->
               Profiler.profile(decoder, long64, new Ceilings(1, 1, ""), Progress.NONE, ticking()))
           .isInstanceOf(InvalidInputException.class)

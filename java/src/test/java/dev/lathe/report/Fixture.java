@@ -47,6 +47,7 @@ final class Fixture {
           OptionalDouble.of(0.91),
           OptionalDouble.of(4.71),
           OptionalDouble.of(1),
+          OptionalDouble.empty(),
           latency(4.5),
           List.of());
 
@@ -68,6 +69,7 @@ final class Fixture {
           false,
           OptionalDouble.of(0.88),
           OptionalDouble.of(4.2),
+          OptionalDouble.of(1.11),
           OptionalDouble.of(1.11),
           latency(4.1),
           List.of(
@@ -92,6 +94,7 @@ final class Fixture {
           OptionalDouble.of(0.9),
           OptionalDouble.of(4.4),
           OptionalDouble.of(1.08),
+          OptionalDouble.of(0.97),
           latency(4.2),
           List.of());
 
@@ -114,6 +117,7 @@ final class Fixture {
           OptionalDouble.of(0.62),
           OptionalDouble.of(0.41),
           OptionalDouble.of(11.35),
+          OptionalDouble.of(10.2),
           latency(0.41),
           List.of());
 
@@ -136,6 +140,7 @@ final class Fixture {
           OptionalDouble.of(1.9),
           OptionalDouble.of(0.87),
           OptionalDouble.of(42.9),
+          OptionalDouble.of(3.78),
           latency(0.88),
           List.of());
 
@@ -157,7 +162,7 @@ final class Fixture {
             1.5,
             List.of("INT8 weights, symmetric, per channel", "50 % magnitude pruning by layer")),
         new Evaluation("stories.txt", "cd".repeat(32), Optional.of("<|endoftext|>"), 40, 13_316),
-        new Generation(1, 256, 3, 1),
+        new Generation(8, 256, 3),
         stages,
         List.of(
             new Check("same tokens with and without the KV-cache", true, "256 of 256"),
