@@ -136,15 +136,15 @@ class OptimizeVerbTest {
   @CsvSource(
       delimiter = '|',
       value = {
-        "max_loss: 2% | max_los: 2% | max_los",
-        "name: short | name: short\nname: long | name",
+        "max_loss: 2% | max_los: 2% | 2:1: unknown key 'max_los'",
+        "name: short | name: short; name: long | 2:1",
         "technique: prune | technique: polish | polish",
-        "max_loss: 2% | max_loss: 2 | max_loss",
-        "sparsity: 0.5 | sparsity: 1.5 | sparsity",
+        "max_loss: 2% | max_loss: 2 | 2:11: 'max_loss'",
+        "sparsity: 0.5 | sparsity: 1.5 | 'sparsity' is 1.5",
       })
   void aRecipeThatIsWrong(String from, String to, String named) throws IOException {
-    SharedModel.replace(recipe, from, to);
-    optimize("--model", SharedModel.MODEL.toString()).refused(2).says("recipe.yaml", "line", named);
+    SharedModel.replace(recipe, from, to.replace("; ", "\n"));
+    optimize("--model", SharedModel.MODEL.toString()).refused(2).says("recipe.yaml:", named);
     assertThat(run).doesNotExist();
   }
 

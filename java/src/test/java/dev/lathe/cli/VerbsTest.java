@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.within;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -31,7 +32,7 @@ class VerbsTest {
   }
 
   private static String[] with(List<String> first, String... more) {
-    List<String> all = new java.util.ArrayList<>(first);
+    List<String> all = new ArrayList<>(first);
     all.addAll(List.of(more));
     return all.toArray(String[]::new);
   }
@@ -228,5 +229,35 @@ class VerbsTest {
     assertThat(json.get("backends").get(1).get("usable").booleanValue()).isTrue();
     assertThat(json.get("tokenizer").get("usable").booleanValue()).isTrue();
     assertThat(json.get("native_build").has("cpu")).isTrue();
+  }
+
+  /** Ctrl-C interrupts the thread that works; here it has been pressed before the work begins. */
+  @ParameterizedTest
+  @ValueSource(strings = {"quantize", "prune", "eval", "profile", "generate", "optimize"})
+  void ctrlCEndsEveryVerbWith130AndLeavesNothing(String verb) {
+    Path out = folder.resolve("out");
+    List<String> line = new ArrayList<>(List.of(verb, "--model", SharedModel.MODEL.toString()));
+    if (List.of("quantize", "prune", "optimize").contains(verb)) {
+      line.addAll(List.of("--out", out.toString()));
+    }
+    if (List.of("eval", "optimize").contains(verb)) {
+      line.addAll(List.of("--text", SharedModel.TEXT.toString(), "--max-documents", "4"));
+    }
+    if (verb.equals("prune")) {
+      line.addAll(List.of("--sparsity", "0.5"));
+    }
+    Thread.currentThread().interrupt();
+    Run run;
+    try {
+      run = Run.lathe(line.toArray(String[]::new));
+    } finally {
+      Thread.interrupted();
+    }
+    assertThat(run.code()).as(run.err()).isEqualTo(130);
+    assertThat(run.err()).contains("lathe: interrupted");
+    if (!verb.equals("optimize")) {
+      // An optimize run keeps its folder, to be resumed.
+      assertThat(folder).isEmptyDirectory();
+    }
   }
 }
