@@ -138,13 +138,8 @@ public final class Tensor {
     for (int i = 1; i < shape.length - 1; i++) {
       step *= shape[i];
     }
-    long start = from * step * dtype.bytes();
-    return new Tensor(
-        to == from ? memory.asSlice(Math.min(start, memory.byteSize()), 0) : memory.asSlice(start),
-        dtype,
-        sliced,
-        rowStride,
-        host);
+    long extent = to == from ? 0 : (to - from - 1) * step + (rank() == 2 ? shape[1] : step);
+    return new Tensor(slice(from * step, extent), dtype, sliced, rowStride, host);
   }
 
   /** Columns {@code from} to {@code to} of a matrix, as a view with the same row stride. */
@@ -153,12 +148,16 @@ public final class Tensor {
       throw new IndexOutOfBoundsException(
           "columns %d to %d of %s".formatted(from, to, Arrays.toString(shape)));
     }
+    long extent = shape[0] == 0 ? 0 : (shape[0] - 1) * rowStride + to - from;
     return new Tensor(
-        memory.asSlice(from * dtype.bytes()),
-        dtype,
-        new long[] {shape[0], to - from},
-        rowStride,
-        host);
+        slice(from, extent), dtype, new long[] {shape[0], to - from}, rowStride, host);
+  }
+
+  /** The memory of so many elements from one on; an empty view may lie behind the last. */
+  private MemorySegment slice(long firstElement, long elements) {
+    return elements == 0
+        ? memory.asSlice(0, 0)
+        : memory.asSlice(firstElement * dtype.bytes(), elements * dtype.bytes());
   }
 
   /** The same elements in another shape; the tensor must be contiguous. */

@@ -47,13 +47,15 @@ public final class WeightRows {
   private static void readInt8(Weight.Int8 int8, long row, double[] out) {
     MemorySegment values = int8.values().memory();
     long start = row * int8.values().rowStride();
-    long groupSize = int8.groupSize();
+    int groupSize = Math.toIntExact(int8.groupSize());
     int cols = Math.toIntExact(int8.cols());
-    for (int c = 0; c < cols; c++) {
-      long group = c / groupSize;
-      int quantized = values.get(ValueLayout.JAVA_BYTE, start + c);
-      out[c] =
-          (quantized - zeroPoint(int8.zeroPoints(), row, group)) * at(int8.scales(), row, group);
+    for (int from = 0; from < cols; from += groupSize) {
+      double scale = at(int8.scales(), row, from / groupSize);
+      int zeroPoint = zeroPoint(int8.zeroPoints(), row, from / groupSize);
+      int to = Math.min(from + groupSize, cols);
+      for (int c = from; c < to; c++) {
+        out[c] = (values.get(ValueLayout.JAVA_BYTE, start + c) - zeroPoint) * scale;
+      }
     }
   }
 

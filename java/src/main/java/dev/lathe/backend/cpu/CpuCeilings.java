@@ -14,6 +14,7 @@ import dev.lathe.error.LatheException;
 public record CpuCeilings(double readBandwidthGbs, double peakGflops) {
   private static final long BUFFER_BYTES = 512L << 20;
   private static final int REPEATS = 7;
+  private static final int MOST_REPEATS = 501;
 
   /**
    * Takes some tenths of a second and 512 MiB for that time.
@@ -21,15 +22,24 @@ public record CpuCeilings(double readBandwidthGbs, double peakGflops) {
    * @throws dev.lathe.error.BackendUnusableException where the native kernels cannot run
    */
   public static CpuCeilings measure(int threads) {
+    return measure(threads, BUFFER_BYTES);
+  }
+
+  /**
+   * The same with the bandwidth of reading a buffer of that size over and over: what fits a cache
+   * is read at the cache's speed. Pieces of 1 MiB, at least one a thread, are what it is read in.
+   */
+  public static CpuCeilings measure(int threads, long bufferBytes) {
+    int repeats = Math.clamp(BUFFER_BYTES / Math.max(1, bufferBytes), REPEATS, MOST_REPEATS);
     try (CpuBackend backend = CpuBackend.open(threads)) {
       double bytes =
           (double)
-              CpuLibrary.Symbols.BANDWIDTH.invokeExact(backend.context(), BUFFER_BYTES, REPEATS);
+              CpuLibrary.Symbols.BANDWIDTH.invokeExact(backend.context(), bufferBytes, repeats);
       if (bytes < 0) {
         throw new LatheException(
             LatheException.FAILED,
             "out of memory: measuring the memory's bandwidth takes %d MiB"
-                .formatted(BUFFER_BYTES >> 20));
+                .formatted(bufferBytes >> 20));
       }
       double flops = (double) CpuLibrary.Symbols.FLOPS.invokeExact(backend.context(), REPEATS);
       return new CpuCeilings(bytes / 1e9, flops / 1e9);

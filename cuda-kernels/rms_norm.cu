@@ -1,0 +1,102 @@
+/* RMSNorm      out[r, c] = x[r, c] * rsqrt(mean(x[r, :]^2) + eps) * w[c]
+ *
+ *   out, x  [rows, cols]  bf16 or f32, row-major; out may be x
+ *   w       [cols]        same type
+ *
+ * moves 2 * sizeof(T) * rows * cols bytes, so it is bound by memory: report GB/s; the second read of a row hits L1
+ * fast where cols is a multiple of 16 bytes and all three start at one; any cols and alignment is correct
+ * sums in fp32: bf16 loses three digits at cols = 4096
+ *   rms_norm_warp_*    one warp a row, blockDim.x / 32 rows a block: short rows, or very many
+ *   rms_norm_block_*   one block a row: long rows, and few of them (decode)
+ * blockDim.x is a multiple of 32; the grid strides over the rows
+ * proof: EmulatedDriverTest, against double precision
+ */
+#include "common/numeric.cuh"
+#include "common/reduce.cuh"
+
+namespace {
+
+/** This thread's part of the row's sum of squares: packs, or single values, `first`, `first + stride`, ... */
+template <class T>
+__device__ __forceinline__ float squares(const T* x, int cols, int first, int stride, bool packed) {
+  float sum = 0;
+  if (packed) {
+    const Pack<T>* packs = reinterpret_cast<const Pack<T>*>(x);
+    for (int i = first; i < cols / Pack<T>::kCount; i += stride) {
+      Pack<T> pack = packs[i];
+#pragma unroll
+      for (int j = 0; j < Pack<T>::kCount; j++) {
+        float value = to_float(pack.values[j]);
+        sum += value * value;
+      }
+    }
+  } else {
+    for (int c = first; c < cols; c += stride) {
+      float value = to_float(x[c]);
+      sum += value * value;
+    }
+  }
+  return sum;
+}
+
+template <class T>
+__device__ __forceinline__ void scale(T* out, const T* x, const T* w, float factor, int cols, int first, int stride, bool packed) {
+  if (packed) {
+    Pack<T>* out_packs = reinterpret_cast<Pack<T>*>(out);
+    const Pack<T>* packs = reinterpret_cast<const Pack<T>*>(x);
+    const Pack<T>* weights = reinterpret_cast<const Pack<T>*>(w);
+    for (int i = first; i < cols / Pack<T>::kCount; i += stride) {
+      Pack<T> pack = packs[i], weight = weights[i];
+#pragma unroll
+      for (int j = 0; j < Pack<T>::kCount; j++)
+        store(&pack.values[j], to_float(pack.values[j]) * factor * to_float(weight.values[j]));
+      out_packs[i] = pack;
+    }
+  } else {
+    for (int c = first; c < cols; c += stride) store(&out[c], to_float(x[c]) * factor * to_float(w[c]));
+  }
+}
+
+template <class T>
+__device__ __forceinline__ bool all_packed(const T* out, const T* x, const T* w, int cols) {
+  return cols % Pack<T>::kCount == 0 && is_aligned16(out) && is_aligned16(x) && is_aligned16(w);
+}
+
+template <class T>
+__device__ __forceinline__ void rms_norm_warp(T* out, const T* x, const T* w, int64_t rows, int cols, float eps) {
+  bool packed = all_packed(out, x, w, cols);
+  int lane = threadIdx.x % 32, warps = blockDim.x / 32;
+  for (int64_t row = static_cast<int64_t>(blockIdx.x) * warps + threadIdx.x / 32; row < rows;
+       row += static_cast<int64_t>(gridDim.x) * warps) {
+    const T* x_row = x + row * cols;
+    float sum = warp_sum(squares(x_row, cols, lane, 32, packed));
+    scale(out + row * cols, x_row, w, rsqrtf(sum / static_cast<float>(cols) + eps), cols, lane, 32, packed);
+  }
+}
+
+template <class T>
+__device__ __forceinline__ void rms_norm_block(T* out, const T* x, const T* w, int64_t rows, int cols, float eps) {
+  bool packed = all_packed(out, x, w, cols);
+  int thread = threadIdx.x, threads = blockDim.x;
+  for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
+    const T* x_row = x + row * cols;
+    float sum = block_sum(squares(x_row, cols, thread, threads, packed));
+    scale(out + row * cols, x_row, w, rsqrtf(sum / static_cast<float>(cols) + eps), cols, thread, threads, packed);
+    __syncthreads();  // block_sum's memory is free again
+  }
+}
+
+}  // namespace
+
+LATHE_KERNEL(rms_norm_warp_bf16, 1024, (bf16* out, const bf16* x, const bf16* w, int64_t rows, int cols, float eps)) {
+  rms_norm_warp(out, x, w, rows, cols, eps);
+}
+LATHE_KERNEL(rms_norm_warp_f32, 1024, (float* out, const float* x, const float* w, int64_t rows, int cols, float eps)) {
+  rms_norm_warp(out, x, w, rows, cols, eps);
+}
+LATHE_KERNEL(rms_norm_block_bf16, 1024, (bf16* out, const bf16* x, const bf16* w, int64_t rows, int cols, float eps)) {
+  rms_norm_block(out, x, w, rows, cols, eps);
+}
+LATHE_KERNEL(rms_norm_block_f32, 1024, (float* out, const float* x, const float* w, int64_t rows, int cols, float eps)) {
+  rms_norm_block(out, x, w, rows, cols, eps);
+}

@@ -1,0 +1,132 @@
+package dev.lathe.cli;
+
+import dev.lathe.backend.Backends;
+import dev.lathe.backend.Ceilings;
+import dev.lathe.backend.DeviceInfo;
+import dev.lathe.backend.OpenedBackend;
+import dev.lathe.backend.cuda.CudaDriver;
+import dev.lathe.backend.cuda.CudaProbe;
+import dev.lathe.error.BackendUnusableException;
+import java.util.List;
+import java.util.Optional;
+import java.util.OptionalLong;
+import tools.jackson.databind.node.ObjectNode;
+
+/**
+ * Whether one backend runs here, and on what.
+ *
+ * @param reason why it does or does not
+ * @param device as far as one was found, usable or not
+ * @param ceilings measured now; absent where {@code ceilingsReason} says why
+ */
+record BackendHealth(
+    String name,
+    boolean usable,
+    String reason,
+    Optional<String> device,
+    OptionalLong memoryBytes,
+    Optional<Ceilings> ceilings,
+    String ceilingsReason) {
+
+  /** Every backend, each tried. */
+  static List<BackendHealth> all(int threads) {
+    return List.of(cuda(threads), cpu(threads), reference(threads));
+  }
+
+  private static BackendHealth cuda(int threads) {
+    CudaProbe probe = CudaDriver.probe();
+    String found = (probe.usable() ? "device found: " : "no device: ") + probe.reason();
+    Optional<String> device =
+        probe.deviceName().isEmpty() ? Optional.empty() : Optional.of(probe.deviceName());
+    OptionalLong memory =
+        probe.memoryBytes() == 0 ? OptionalLong.empty() : OptionalLong.of(probe.memoryBytes());
+    boolean usable = true;
+    String reason = found;
+    try (OpenedBackend opened = Backends.open("cuda", threads, "auto")) {
+      reason = opened.reason() + "; " + found;
+    } catch (BackendUnusableException e) {
+      usable = false;
+      reason = e.getMessage() + " (" + found + ")";
+    }
+    return new BackendHealth(
+        "cuda", usable, reason, device, memory, Optional.empty(), "not measured on this backend");
+  }
+
+  private static BackendHealth cpu(int threads) {
+    DeviceInfo device;
+    String reason;
+    try (OpenedBackend opened = Backends.open("cpu", threads, "auto")) {
+      device = opened.backend().device();
+      reason = device.features() + "; " + opened.reason();
+    } catch (BackendUnusableException e) {
+      return unusable("cpu", e);
+    }
+    Optional<Ceilings> ceilings = Optional.empty();
+    String ceilingsReason = "";
+    try {
+      ceilings = Optional.of(MeasuredCeilings.cpu(threads, device.name()));
+    } catch (BackendUnusableException e) {
+      ceilingsReason = e.getMessage();
+    }
+    return new BackendHealth(
+        "cpu",
+        true,
+        reason,
+        Optional.of(device.name()),
+        OptionalLong.of(device.memoryBytes()),
+        ceilings,
+        ceilingsReason);
+  }
+
+  private static BackendHealth reference(int threads) {
+    try (OpenedBackend opened = Backends.open("reference", threads, "auto")) {
+      DeviceInfo device = opened.backend().device();
+      return new BackendHealth(
+          "reference",
+          true,
+          "plain Java in double precision, for comparison",
+          Optional.of(device.name()),
+          OptionalLong.of(device.memoryBytes()),
+          Optional.empty(),
+          "not measured: it is there to be right, not fast");
+    }
+  }
+
+  private static BackendHealth unusable(String name, BackendUnusableException why) {
+    return new BackendHealth(
+        name,
+        false,
+        why.getMessage(),
+        Optional.empty(),
+        OptionalLong.empty(),
+        Optional.empty(),
+        why.getMessage());
+  }
+
+  ObjectNode json() {
+    ObjectNode json = Json.object();
+    json.put("name", name);
+    json.put("usable", usable);
+    json.put("reason", reason);
+    json.put("device", device.orElse(null));
+    json.put("memory_bytes", memoryBytes.isPresent() ? (Long) memoryBytes.getAsLong() : null);
+    json.put("peak_bandwidth_gbs", ceilings.map(Ceilings::readBandwidthGbs).orElse(null));
+    json.put("peak_tflops", ceilings.map(c -> c.peakGflops() / 1e3).orElse(null));
+    json.put(
+        "peak_source", ceilings.map(c -> "measured now: " + c.source()).orElse(ceilingsReason));
+    return json;
+  }
+
+  String line() {
+    StringBuilder what = new StringBuilder();
+    device.ifPresent(d -> what.append(d).append("; "));
+    if (memoryBytes.isPresent()) {
+      what.append("%.1f GB; ".formatted(memoryBytes.getAsLong() / 1e9));
+    }
+    ceilings.ifPresent(c ->
+        what.append(
+            "reads %.1f GB/s, %.0f GFLOP/s in F32; "
+                .formatted(c.readBandwidthGbs(), c.peakGflops())));
+    return DoctorCommand.line(name, usable, what + reason);
+  }
+}

@@ -1,0 +1,69 @@
+package dev.lathe.cli;
+
+import dev.lathe.backend.Backends;
+import dev.lathe.backend.OpenedBackend;
+import dev.lathe.checkpoint.Checkpoint;
+import dev.lathe.checkpoint.Checkpoints;
+import dev.lathe.model.Decoder;
+import dev.lathe.tokenize.Tokenizer;
+import dev.lathe.tokenize.Tokenizers;
+import java.nio.file.Path;
+
+/**
+ * A model ready to run: its checkpoint, its tokenizer, and its weights resident on a backend.
+ *
+ * @param decoder closed before the backend, the backend before the checkpoint whose mapped file it
+ *     may multiply
+ */
+record OpenModel(Checkpoint checkpoint, Tokenizer tokenizer, OpenedBackend opened, Decoder decoder)
+    implements AutoCloseable {
+
+  /** Opens a model on the backend that the options ask for. */
+  static OpenModel load(Path model, HardwareOptions hardware) {
+    try (Unwinding opening = new Unwinding()) {
+      Checkpoint checkpoint = opening.keep(Checkpoints.open(model));
+      Tokenizer tokenizer = opening.keep(Tokenizers.load(checkpoint));
+      OpenedBackend opened =
+          opening.keep(
+              Backends.open(hardware.backend(), hardware.threads(), hardware.cpuKernels()));
+      Decoder decoder = opening.keep(Decoder.load(checkpoint, opened.backend()));
+      opening.succeeded();
+      return new OpenModel(checkpoint, tokenizer, opened, decoder);
+    }
+  }
+
+  /** Another model on the same backend. */
+  Second beside(Path model) {
+    try (Unwinding opening = new Unwinding()) {
+      Checkpoint other = opening.keep(Checkpoints.open(model));
+      Decoder otherDecoder = opening.keep(Decoder.load(other, opened.backend()));
+      opening.succeeded();
+      return new Second(other, otherDecoder);
+    }
+  }
+
+  String backendName() {
+    return opened.backend().name();
+  }
+
+  String reason() {
+    return opened.reason();
+  }
+
+  @Override
+  public void close() {
+    decoder.close();
+    opened.close();
+    tokenizer.close();
+    checkpoint.close();
+  }
+
+  /** A second model on a backend that another one keeps open. */
+  record Second(Checkpoint checkpoint, Decoder decoder) implements AutoCloseable {
+    @Override
+    public void close() {
+      decoder.close();
+      checkpoint.close();
+    }
+  }
+}

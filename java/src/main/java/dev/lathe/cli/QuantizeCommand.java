@@ -1,0 +1,64 @@
+package dev.lathe.cli;
+
+import dev.lathe.compress.QuantizeInt8;
+import dev.lathe.error.InvalidInputException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParentCommand;
+
+/** A checkpoint with its matrices in fewer bits. */
+@Command(
+    name = "quantize",
+    description = "Stores a model's matrices in fewer bits.",
+    mixinStandardHelpOptions = true)
+final class QuantizeCommand implements Callable<Integer> {
+  @ParentCommand private Lathe lathe;
+  @Mixin private ModelOption model;
+  @Mixin private JsonOption output;
+
+  @Option(
+      names = "--scheme",
+      defaultValue = "w8a16",
+      paramLabel = "NAME",
+      description =
+          "w8a16: weights as INT8 with one scale a row, activations as they are. Default:"
+              + " ${DEFAULT-VALUE}.")
+  private String scheme;
+
+  @Option(
+      names = "--method",
+      defaultValue = "rtn",
+      paramLabel = "NAME",
+      description = "rtn: round to nearest. Default: ${DEFAULT-VALUE}.")
+  private String method;
+
+  @Option(names = "--symmetric", description = "Zero is the middle of the range. The default.")
+  private boolean symmetric;
+
+  @Option(
+      names = "--asymmetric",
+      description = "Each row's range is its own, with a zero point: finer where it is lopsided.")
+  private boolean asymmetric;
+
+  @Option(
+      names = {"-o", "--out"},
+      required = true,
+      paramLabel = "DIR",
+      description = "Folder for the new checkpoint; must not exist.")
+  private Path out;
+
+  @Override
+  public Integer call() {
+    Exists.require("--scheme", scheme, List.of("w8a16"));
+    Exists.require("--method", method, List.of("rtn"));
+    if (symmetric && asymmetric) {
+      throw new InvalidInputException("--symmetric and --asymmetric: only one of the two");
+    }
+    Compression.run(new QuantizeInt8(!asymmetric), model.path(), out, output, lathe.console());
+    return 0;
+  }
+}

@@ -1,0 +1,24 @@
+package dev.lathe.compress;
+
+import dev.lathe.checkpoint.Checkpoint;
+import java.nio.file.Path;
+
+/** One way to make a model smaller. Has no state: the same input gives the same output. */
+public interface Technique {
+
+  /** Short, for tables: {@code int8}, {@code prune 50 %}. */
+  String name();
+
+  /** With every parameter that matters, for the lineage: {@code quantize w8a16 rtn …}. */
+  String description();
+
+  /**
+   * Writes a smaller model. One matrix is in memory at a time; the folder appears whole or not at
+   * all.
+   *
+   * @param out a folder that does not exist yet
+   * @throws dev.lathe.error.InvalidInputException if {@code out} exists, or a weight is NaN or
+   *     infinite: names the file, tensor, row and column
+   */
+  CompressionResult apply(Checkpoint in, Path out, Progress progress);
+}

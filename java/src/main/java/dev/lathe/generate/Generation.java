@@ -1,0 +1,17 @@
+package dev.lathe.generate;
+
+/**
+ * What came of a request.
+ *
+ * @param tokens the generated ones, an end-of-sequence token included
+ * @param text without stop texts and special tokens
+ * @param submittedNanos when the request was submitted, on the engine's clock
+ * @param tokenNanos when each token was known
+ */
+public record Generation(
+    int[] tokens,
+    String text,
+    FinishReason finish,
+    int promptTokens,
+    long submittedNanos,
+    long[] tokenNanos) {}

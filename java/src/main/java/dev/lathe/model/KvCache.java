@@ -1,0 +1,110 @@
+package dev.lathe.model;
+
+import dev.lathe.backend.Backend;
+import dev.lathe.backend.DeviceMemory;
+import dev.lathe.backend.KvLayer;
+import dev.lathe.tensor.DType;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Keys and values of many sequences, in pages of {@link #pageSize()} tokens that any sequence may
+ * own, so that memory is not set aside for tokens that may never come. Paged attention: Kwon et al.
+ * 2023, arXiv 2309.06180.
+ */
+public final class KvCache implements AutoCloseable {
+  /** Tokens a page holds unless asked otherwise: little is lost in a sequence's last page. */
+  public static final int PAGE_SIZE = 16;
+
+  private final DeviceMemory memory;
+  private final List<KvLayer> layers = new ArrayList<>();
+  private final int pages;
+  private final int pageSize;
+  private final int[] free;
+  private int freeCount;
+  private int sequences;
+
+  KvCache(Backend backend, ModelConfig config, int pages, int pageSize, DType dtype) {
+    if (pages < 1 || pageSize < 1) {
+      throw new IllegalArgumentException(
+          "%d pages of %d tokens make no cache".formatted(pages, pageSize));
+    }
+    Math.multiplyExact(pages, pageSize); // slots are ints
+    this.pages = pages;
+    this.pageSize = pageSize;
+    this.free = new int[pages];
+    for (int i = 0; i < pages; i++) {
+      free[i] = pages - 1 - i; // the lowest page is taken first
+    }
+    this.freeCount = pages;
+    this.memory = backend.allocateMemory();
+    try {
+      for (int i = 0; i < config.layers(); i++) {
+        layers.add(
+            new KvLayer(
+                memory.tensor(dtype, pages, config.kvHeads(), pageSize, config.headDim()),
+                memory.tensor(dtype, pages, config.kvHeads(), pageSize, config.headDim())));
+      }
+    } catch (RuntimeException | Error e) {
+      memory.close();
+      throw e;
+    }
+  }
+
+  public KvLayer layer(int index) {
+    return layers.get(index);
+  }
+
+  /** Tokens a page holds. */
+  public int pageSize() {
+    return pageSize;
+  }
+
+  public int pages() {
+    return pages;
+  }
+
+  public int freePages() {
+    return freeCount;
+  }
+
+  /** Bytes of device memory, as allocated. */
+  public long bytes() {
+    return memory.bytes();
+  }
+
+  /** An empty sequence. */
+  public KvSequence newSequence() {
+    sequences++;
+    return new KvSequence(this);
+  }
+
+  void take(int[] into, int at, int count) {
+    if (count > freeCount) {
+      throw new CacheFullException(count, freeCount, pages, pageSize);
+    }
+    for (int i = 0; i < count; i++) {
+      into[at + i] = free[--freeCount];
+    }
+  }
+
+  void giveBack(int[] from, int at, int count) {
+    for (int i = count - 1; i >= 0; i--) {
+      free[freeCount++] = from[at + i];
+    }
+  }
+
+  void forget() {
+    sequences--;
+  }
+
+  /** Sequences that were opened and not closed. */
+  public int openSequences() {
+    return sequences;
+  }
+
+  @Override
+  public void close() {
+    memory.close();
+  }
+}

@@ -1,0 +1,201 @@
+package dev.lathe.model;
+
+import dev.lathe.backend.Backend;
+import dev.lathe.backend.BatchTensors;
+import dev.lathe.backend.DeviceMemory;
+import dev.lathe.tensor.DType;
+import dev.lathe.tensor.Tensor;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+
+/**
+ * The activations of one forward pass and the batch's numbers on the device. It grows to the
+ * largest batch that it has seen and is reused by every step.
+ */
+final class Workspace implements AutoCloseable {
+  private final Backend backend;
+  private final ModelConfig config;
+
+  private DeviceMemory memory;
+  private Activations full;
+  private Activations views;
+  private Tensor numbers;
+  private Arena stagingArena;
+  private MemorySegment staging;
+  private int tokenCapacity;
+  private int numberCapacity;
+  private DeviceMemory rotationMemory;
+  private Tensor rotations;
+
+  /** Matrices of [tokens, …] F32, and {@code selected} of [logitRows, hidden]. */
+  record Activations(
+      Tensor x,
+      Tensor h,
+      Tensor queryKeyValue,
+      Tensor attention,
+      Tensor gateUp,
+      Tensor gated,
+      Tensor selected) {
+    Activations rows(long tokens, long logitRows) {
+      return new Activations(
+          x.rows(0, tokens),
+          h.rows(0, tokens),
+          queryKeyValue.rows(0, tokens),
+          attention.rows(0, tokens),
+          gateUp.rows(0, tokens),
+          gated.rows(0, tokens),
+          selected.rows(0, logitRows));
+    }
+  }
+
+  Workspace(Backend backend, ModelConfig config) {
+    this.backend = backend;
+    this.config = config;
+  }
+
+  /** Activations of just the size that the batch needs. */
+  Activations activations(Batch batch) {
+    int tokens = batch.tokenCount();
+    if (tokens > tokenCapacity) {
+      growActivations(Math.max(tokens, Math.min(2 * tokenCapacity, config.contextLength())));
+    }
+    if (views == null
+        || views.x().size(0) != tokens
+        || views.selected().size(0) != batch.logitRowCount()) {
+      views = full.rows(tokens, batch.logitRowCount());
+    }
+    return views;
+  }
+
+  private void growActivations(int tokens) {
+    int queries = config.heads() * config.headDim();
+    DeviceMemory larger = backend.allocateMemory();
+    try {
+      full =
+          new Activations(
+              larger.tensor(DType.F32, tokens, config.hidden()),
+              larger.tensor(DType.F32, tokens, config.hidden()),
+              larger.tensor(DType.F32, tokens, config.attention().queryKeyValueColumns()),
+              larger.tensor(DType.F32, tokens, queries),
+              larger.tensor(DType.F32, tokens, 2L * config.intermediate()),
+              larger.tensor(DType.F32, tokens, config.intermediate()),
+              larger.tensor(DType.F32, tokens, config.hidden()));
+    } catch (RuntimeException | Error e) {
+      larger.close();
+      throw e;
+    }
+    if (memory != null) {
+      backend.synchronize();
+      memory.close();
+    }
+    memory = larger;
+    views = null;
+    tokenCapacity = tokens;
+  }
+
+  /** The batch's numbers on the device: packed into one buffer, so that one copy brings them. */
+  BatchTensors upload(Batch batch) {
+    Batch.Ints[] arrays = batch.arrays();
+    int total = 0;
+    for (Batch.Ints array : arrays) {
+      total += align(array.size);
+    }
+    if (total > numberCapacity) {
+      growNumbers(Math.max(total, 2 * numberCapacity));
+    }
+    Tensor[] placed = new Tensor[arrays.length];
+    int at = 0;
+    for (int i = 0; i < arrays.length; i++) {
+      int size = arrays[i].size;
+      MemorySegment.copy(arrays[i].values, 0, staging, ValueLayout.JAVA_INT, 4L * at, size);
+      placed[i] = numbers.rows(at, at + size);
+      at += align(size);
+    }
+    backend.upload(staging.asSlice(0, 4L * total), numbers.rows(0, total));
+    return new BatchTensors(
+        placed[0], placed[1], placed[2], placed[3], placed[4], placed[5], placed[6], placed[7]);
+  }
+
+  /** Each array starts at a multiple of 64 bytes. */
+  private static int align(int ints) {
+    return (ints + 15) & ~15;
+  }
+
+  private DeviceMemory numberMemory;
+
+  private void growNumbers(int ints) {
+    if (numberMemory != null) {
+      backend.synchronize();
+      numberMemory.close();
+      stagingArena.close();
+    }
+    numberMemory = backend.allocateMemory();
+    numbers = numberMemory.tensor(DType.I32, ints);
+    stagingArena = Arena.ofShared();
+    staging = stagingArena.allocate(4L * ints, 64);
+    numberCapacity = ints;
+  }
+
+  /**
+   * Cosines and sines for at least so many positions: [positions, headDim] F32, the cosines of the
+   * headDim / 2 angles {@code position * theta^(-2i / headDim)} first.
+   */
+  Tensor rotations(int positions) {
+    if (rotations == null || rotations.size(0) < positions) {
+      int rows = Math.min(config.contextLength(), Integer.highestOneBit(2 * positions - 1));
+      rows = Math.max(rows, positions);
+      DeviceMemory larger = backend.allocateMemory();
+      Tensor table = larger.tensor(DType.F32, rows, config.headDim());
+      try (Arena arena = Arena.ofConfined()) {
+        MemorySegment host = arena.allocate(table.bytes(), 64);
+        fillRotations(host, rows);
+        backend.upload(host, table);
+      }
+      if (rotationMemory != null) {
+        backend.synchronize();
+        rotationMemory.close();
+      }
+      rotationMemory = larger;
+      rotations = table;
+    }
+    return rotations;
+  }
+
+  private void fillRotations(MemorySegment table, int rows) {
+    int half = config.headDim() / 2;
+    for (int i = 0; i < half; i++) {
+      double frequency = Math.pow(config.ropeTheta(), -2.0 * i / config.headDim());
+      for (int position = 0; position < rows; position++) {
+        double angle = position * frequency;
+        long row = (long) position * config.headDim();
+        table.setAtIndex(ValueLayout.JAVA_FLOAT, row + i, (float) Math.cos(angle));
+        table.setAtIndex(ValueLayout.JAVA_FLOAT, row + half + i, (float) Math.sin(angle));
+      }
+    }
+  }
+
+  /** Bytes of activations, as allocated. */
+  long activationBytes() {
+    return memory == null ? 0 : memory.bytes();
+  }
+
+  @Override
+  public void close() {
+    for (DeviceMemory owned : new DeviceMemory[] {memory, numberMemory, rotationMemory}) {
+      if (owned != null) {
+        owned.close();
+      }
+    }
+    if (stagingArena != null) {
+      stagingArena.close();
+    }
+    memory = null;
+    numberMemory = null;
+    rotationMemory = null;
+    stagingArena = null;
+    tokenCapacity = 0;
+    numberCapacity = 0;
+    rotations = null;
+  }
+}

@@ -1,0 +1,28 @@
+package dev.lathe.optimize;
+
+import dev.lathe.backend.Backend;
+import dev.lathe.checkpoint.Checkpoint;
+import dev.lathe.checkpoint.Checkpoints;
+import dev.lathe.model.Decoder;
+import java.nio.file.Path;
+
+/** A checkpoint and the decoder that was placed from it; the weights may lie in the mapped file. */
+record LoadedModel(Checkpoint checkpoint, Decoder decoder) implements AutoCloseable {
+
+  static LoadedModel open(Path folder, Backend backend) {
+    Checkpoint checkpoint = Checkpoints.open(folder);
+    try {
+      return new LoadedModel(checkpoint, Decoder.load(checkpoint, backend));
+    } catch (RuntimeException | Error e) {
+      checkpoint.close();
+      throw e;
+    }
+  }
+
+  @Override
+  public void close() {
+    try (checkpoint) {
+      decoder.close();
+    }
+  }
+}

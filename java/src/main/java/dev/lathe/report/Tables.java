@@ -1,0 +1,448 @@
+package dev.lathe.report;
+
+import dev.lathe.report.OptimizeResults.Operation;
+import dev.lathe.report.OptimizeResults.Profile;
+import dev.lathe.report.Stage.Kind;
+import dev.lathe.report.Stage.Latency;
+import dev.lathe.report.Stage.Quality;
+import dev.lathe.report.Table.Mark;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalDouble;
+import java.util.function.DoubleFunction;
+import java.util.function.Function;
+
+/** The tables about what was measured. */
+final class Tables {
+  private Tables() {}
+
+  static List<Table> all(OptimizeResults results) {
+    List<Table> tables = new ArrayList<>();
+    tables.add(comparison(results));
+    tables.add(techniques(results));
+    tables.add(qualities(results));
+    tables.add(speeds(results));
+    tables.add(latencies(results));
+    operations(results).ifPresent(tables::add);
+    Optional<Profile> last = results.profileAfter().or(results::profileBefore);
+    last.ifPresent(profile -> tables.add(roofline(profile)));
+    last.filter(profile -> !profile.advice().isEmpty())
+        .ifPresent(profile -> tables.add(advice(profile)));
+    ConditionTables.cost(results).ifPresent(tables::add);
+    tables.add(ConditionTables.checks(results));
+    tables.addAll(layers(results));
+    tables.add(ConditionTables.conditions(results));
+    tables.add(ConditionTables.formulas(results));
+    return tables;
+  }
+
+  /** Baseline beside the optimized model; of batching only the throughput. */
+  static Table comparison(OptimizeResults results) {
+    Stage before = results.baseline();
+    Stage model = results.acceptedModel();
+    Stage run = results.stage(Kind.KV_CACHE).filter(Stage::accepted).orElse(model);
+    Table.Builder table =
+        Table.of(
+                "comparison",
+                "Baseline and optimized",
+                "Optimized is the accepted model, generating with the KV-cache where that was"
+                    + " accepted. A ratio above 1 is a gain.")
+            .text("Figure")
+            .numbers("Baseline", "Optimized", "Gain or change");
+    table.row(
+        "Weights as written",
+        Figures.exactBytes(before.bytes()),
+        Figures.exactBytes(model.bytes()),
+        Figures.ratio((double) before.bytes() / model.bytes()));
+    table.row(
+        "F32 bytes ÷ bytes",
+        Figures.number(before.compression()),
+        Figures.number(model.compression()),
+        "");
+    if (before.residentBytes().isPresent() || model.residentBytes().isPresent()) {
+      table.row(
+          "Weights on the device",
+          Figures.orNotMeasured(before.residentBytes(), b -> Figures.exactBytes((long) b)),
+          Figures.orNotMeasured(model.residentBytes(), b -> Figures.exactBytes((long) b)),
+          before.residentBytes().isPresent() && model.residentBytes().isPresent()
+              ? Figures.ratio(
+                  (double) before.residentBytes().getAsLong() / model.residentBytes().getAsLong())
+              : Figures.NOT_MEASURED);
+    }
+    table.row(
+        "Perplexity ± standard error",
+        perplexity(before),
+        perplexity(model),
+        model.quality().map(q -> Figures.change(q.lossPercent())).orElse(Figures.NOT_MEASURED));
+    table.row(
+        "Tokens/s, one sequence",
+        Figures.orNotMeasured(before.tokensPerSecond(), Figures::number),
+        Figures.orNotMeasured(run.tokensPerSecond(), Figures::number),
+        Figures.orNotMeasured(run.speedup(), Figures::ratio));
+    row(table, "Time to first token (TTFT)", before, run, Stage::ttftMs, Figures::millis, true);
+    row(table, "Time per output token (TPOT)", before, run, Stage::tpotMs, Figures::millis, true);
+    row(table, "Token latency p50", before, run, q(Latency::p50), Figures::millis, true);
+    row(table, "Token latency p95", before, run, q(Latency::p95), Figures::millis, true);
+    row(table, "Token latency p99", before, run, q(Latency::p99), Figures::millis, true);
+    results
+        .stage(Kind.BATCH)
+        .filter(Stage::accepted)
+        .ifPresent(batch ->
+            row(
+                table,
+                "Tokens/s, %d sequences".formatted(batch.sequences()),
+                null,
+                batch,
+                Stage::tokensPerSecond,
+                Figures::number,
+                false));
+    return table.build();
+  }
+
+  private static Function<Stage, OptionalDouble> q(Function<Latency, OptionalDouble> quantile) {
+    return stage -> stage.latency().map(quantile).orElse(OptionalDouble.empty());
+  }
+
+  private static void row(
+      Table.Builder table,
+      String name,
+      Stage before,
+      Stage after,
+      Function<Stage, OptionalDouble> figure,
+      DoubleFunction<String> format,
+      boolean lessIsBetter) {
+    OptionalDouble was = before == null ? OptionalDouble.empty() : figure.apply(before);
+    OptionalDouble is = figure.apply(after);
+    String ratio = Figures.NOT_MEASURED;
+    if (was.isPresent() && is.isPresent() && was.getAsDouble() > 0 && is.getAsDouble() > 0) {
+      double gain = is.getAsDouble() / was.getAsDouble();
+      ratio = Figures.ratio(lessIsBetter ? 1 / gain : gain);
+    }
+    table.row(name, Figures.orNotMeasured(was, format), Figures.orNotMeasured(is, format), ratio);
+  }
+
+  private static String perplexity(Stage stage) {
+    return stage
+        .quality()
+        .map(q -> {
+          OptionalDouble error = q.perplexityStandardError();
+          String value = Figures.number(q.perplexity(), 5);
+          return error.isPresent() ? value + " ± " + Figures.number(error.getAsDouble(), 2) : value;
+        })
+        .orElse(Figures.NOT_MEASURED);
+  }
+
+  /** Each stage with what it alone gained and cost: against the stage that it was put on top of. */
+  static Table techniques(OptimizeResults results) {
+    Table.Builder table =
+        Table.of(
+                "techniques",
+                "Techniques, one at a time",
+                "Own gain and cost are against the stages accepted before; speed and loss of the"
+                    + " last columns against the baseline.")
+            .text("Stage", "Verdict")
+            .numbers("Own size gain", "Own speed gain", "Own loss", "Loss", "Speed-up")
+            .text("Why");
+    Stage under = null;
+    for (Stage stage : results.stages()) {
+      table.row(
+          mark(stage),
+          stage.what(),
+          verdict(stage),
+          under == null ? "" : Figures.ratio((double) under.bytes() / stage.bytes()),
+          under == null ? "" : Figures.orNotMeasured(stage.ownSpeedup(), Figures::ratio),
+          under == null ? "" : ownLoss(under, stage),
+          stage.quality().map(q -> Figures.change(q.lossPercent())).orElse(Figures.NOT_MEASURED),
+          Figures.orNotMeasured(stage.speedup(), Figures::ratio),
+          stage.reason());
+      under = under == null || stage.accepted() ? stage : under;
+    }
+    return table.build();
+  }
+
+  private static OptionalDouble ratio(OptionalDouble of, OptionalDouble to) {
+    return of.isPresent() && to.isPresent() && to.getAsDouble() > 0
+        ? OptionalDouble.of(of.getAsDouble() / to.getAsDouble())
+        : OptionalDouble.empty();
+  }
+
+  private static String ownLoss(Stage under, Stage stage) {
+    if (stage.kind() != Kind.TECHNIQUE) {
+      return stage.quality().isPresent() ? ownLoss(under.quality(), stage.quality()) : "same model";
+    }
+    return ownLoss(under.quality(), stage.quality());
+  }
+
+  private static String ownLoss(Optional<Quality> under, Optional<Quality> now) {
+    return under.isPresent() && now.isPresent()
+        ? Figures.change(100 * (now.get().perplexity() / under.get().perplexity() - 1))
+        : Figures.NOT_MEASURED;
+  }
+
+  static String verdict(Stage stage) {
+    return stage.kind() == Kind.BASELINE ? "baseline" : stage.accepted() ? "accepted" : "rejected";
+  }
+
+  private static Mark mark(Stage stage) {
+    return stage.kind() == Kind.BASELINE
+        ? Mark.PLAIN
+        : stage.accepted() ? Mark.ACCEPTED : Mark.REJECTED;
+  }
+
+  private static Table qualities(OptimizeResults results) {
+    Table.Builder table =
+        Table.of(
+                "quality",
+                "Size and quality of every model tried",
+                "Measured on the same documents; the interval of the loss is over documents, paired. KL"
+                    + " and agreement compare each position with the"
+                    + " baseline.")
+            .text("Stage", "Verdict")
+            .numbers(
+                "Bytes",
+                "F32 ÷ bytes",
+                "Perplexity",
+                "Loss",
+                "Loss, 95 %",
+                "KL, nats",
+                "Same top-1");
+    for (Stage stage : results.stages()) {
+      if (stage.kind() != Kind.BASELINE && stage.kind() != Kind.TECHNIQUE) {
+        continue;
+      }
+      table.row(
+          mark(stage),
+          stage.what(),
+          verdict(stage),
+          Figures.count(stage.bytes()),
+          Figures.number(stage.compression()),
+          perplexity(stage),
+          stage.quality().map(q -> Figures.change(q.lossPercent())).orElse(Figures.NOT_MEASURED),
+          lossInterval(stage),
+          toBaseline(stage, Quality::klMean, value -> Figures.number(value)),
+          toBaseline(
+              stage, Quality::top1Agreement, value -> Figures.number(100 * value, 4) + " %"));
+    }
+    return table.build();
+  }
+
+  private static String lossInterval(Stage stage) {
+    if (stage.kind() == Kind.BASELINE) {
+      return "";
+    }
+    return stage
+        .quality()
+        .flatMap(Quality::lossPercentCi95)
+        .map(ci -> Figures.change(ci.low()) + " to " + Figures.change(ci.high()))
+        .orElse(Figures.NOT_MEASURED);
+  }
+
+  private static String toBaseline(
+      Stage stage, Function<Quality, OptionalDouble> figure, DoubleFunction<String> format) {
+    if (stage.kind() == Kind.BASELINE) {
+      return "";
+    }
+    return stage
+        .quality()
+        .map(q -> Figures.orNotMeasured(figure.apply(q), format))
+        .orElse(Figures.NOT_MEASURED);
+  }
+
+  private static Table speeds(OptimizeResults results) {
+    Table.Builder table =
+        Table.of(
+                "speed",
+                "Tokens/s per stage",
+                "Median of the repetitions, slowest and fastest beside it. Without the cache each"
+                    + " token computes the whole prefix again, with the same kernels.")
+            .text("Stage", "KV-cache")
+            .numbers("Sequences", "Tokens/s", "Slowest", "Fastest", "TTFT", "TPOT", "Speed-up");
+    for (Stage stage : results.stages()) {
+      table.row(
+          mark(stage),
+          stage.what(),
+          stage.cached() ? "yes" : "no",
+          Figures.count(stage.sequences()),
+          Figures.orNotMeasured(stage.tokensPerSecond(), Figures::number),
+          Figures.orNotMeasured(stage.tokensPerSecondLow(), Figures::number),
+          Figures.orNotMeasured(stage.tokensPerSecondHigh(), Figures::number),
+          Figures.orNotMeasured(stage.ttftMs(), Figures::millis),
+          Figures.orNotMeasured(stage.tpotMs(), Figures::millis),
+          Figures.orNotMeasured(stage.speedup(), Figures::ratio));
+    }
+    return table.build();
+  }
+
+  private static Table latencies(OptimizeResults results) {
+    Table.Builder table =
+        Table.of(
+                "latency",
+                "Latency of a token",
+                "Time since the token before (ITL), over all sequences and repetitions. Percentiles that"
+                    + " need more tokens than there are say so.")
+            .text("Stage")
+            .numbers("p50", "p90", "p95", "p99", "Longest", "Tokens");
+    for (Stage stage : results.stages()) {
+      Optional<Latency> latency = stage.latency();
+      table.row(
+          mark(stage),
+          stage.what(),
+          millis(latency, Latency::p50),
+          millis(latency, Latency::p90),
+          millis(latency, Latency::p95),
+          millis(latency, Latency::p99),
+          latency
+              .filter(l -> !l.quantiles().isEmpty())
+              .map(l -> Figures.millis(l.quantiles().getLast().ms()))
+              .orElse(Figures.NOT_MEASURED),
+          latency.map(l -> Figures.count(l.samples())).orElse(Figures.NOT_MEASURED));
+    }
+    return table.build();
+  }
+
+  private static String millis(
+      Optional<Latency> latency, Function<Latency, OptionalDouble> figure) {
+    return Figures.orNotMeasured(
+        latency.map(figure).orElse(OptionalDouble.empty()), Figures::millis);
+  }
+
+  /** Operations of both profiles by name, the slowest of the baseline first. */
+  static Map<String, Operation[]> beforeAndAfter(OptimizeResults results) {
+    Map<String, Operation[]> ops = new LinkedHashMap<>();
+    results
+        .profileBefore()
+        .ifPresent(profile ->
+            profile.ops().stream()
+                .sorted((a, b) -> Double.compare(b.timeMs(), a.timeMs()))
+                .forEach(op -> ops.computeIfAbsent(op.name(), n -> new Operation[2])[0] = op));
+    results
+        .profileAfter()
+        .ifPresent(profile ->
+            profile
+                .ops()
+                .forEach(op -> ops.computeIfAbsent(op.name(), n -> new Operation[2])[1] = op));
+    return ops;
+  }
+
+  private static Optional<Table> operations(OptimizeResults results) {
+    Map<String, Operation[]> ops = beforeAndAfter(results);
+    if (ops.isEmpty()) {
+      return Optional.empty();
+    }
+    Table.Builder table =
+        Table.of(
+                "operations",
+                "Time by operation, before and after",
+                "Before: %s. After: %s. Times per generated token."
+                    .formatted(
+                        results.profileBefore().map(Profile::what).orElse(Figures.NOT_MEASURED),
+                        results.profileAfter().map(Profile::what).orElse(Figures.NOT_MEASURED)))
+            .text("Operation")
+            .numbers("Before", "Share", "After", "Share", "Gain");
+    double totalBefore = total(results.profileBefore());
+    double totalAfter = total(results.profileAfter());
+    ops.forEach((name, pair) -> {
+      OptionalDouble was = perToken(results.profileBefore(), pair[0]);
+      OptionalDouble is = perToken(results.profileAfter(), pair[1]);
+      table.row(
+          name,
+          Figures.orNotMeasured(was, Figures::millis),
+          share(was, totalBefore),
+          Figures.orNotMeasured(is, Figures::millis),
+          share(is, totalAfter),
+          Figures.orNotMeasured(ratio(was, is), Figures::ratio));
+    });
+    return Optional.of(table.build());
+  }
+
+  static OptionalDouble perToken(Optional<Profile> profile, Operation op) {
+    return profile.isPresent() && op != null
+        ? OptionalDouble.of(op.timeMs() / profile.get().tokens())
+        : OptionalDouble.empty();
+  }
+
+  private static double total(Optional<Profile> profile) {
+    return profile
+        .map(p -> p.ops().stream().mapToDouble(Operation::timeMs).sum() / p.tokens())
+        .orElse(0.0);
+  }
+
+  private static String share(OptionalDouble part, double total) {
+    return part.isPresent() && total > 0
+        ? Figures.percent(100 * part.getAsDouble() / total)
+        : Figures.NOT_MEASURED;
+  }
+
+  private static Table roofline(Profile profile) {
+    Table.Builder table =
+        Table.of(
+                "roofline",
+                "What bounds the operations now",
+                "While generating with %s. Together they are %s."
+                    .formatted(profile.what(), profile.bottleneck()))
+            .text("Operation")
+            .numbers("Calls", "Time", "FLOPs", "Bytes", "GB/s", "TFLOP/s")
+            .text("Bound by");
+    for (Operation op : profile.ops()) {
+      table.row(
+          op.name(),
+          Figures.count(op.calls()),
+          Figures.millis(op.timeMs()),
+          op.flops().isPresent() ? Figures.count(op.flops().getAsLong()) : Figures.NOT_MEASURED,
+          Figures.orNotMeasured(op.bytes(), Figures::bytes),
+          Figures.orNotMeasured(op.gbs(), Figures::number),
+          Figures.orNotMeasured(op.tflops(), Figures::number),
+          op.bound());
+    }
+    return table.build();
+  }
+
+  private static Table advice(Profile profile) {
+    Table.Builder table =
+        Table.of(
+                "advice",
+                "What would help next",
+                "Each with the most that it can gain, computed from the profile of "
+                    + profile.what()
+                    + ": a ceiling, not a promise.")
+            .text("Phase", "Advice");
+    for (String advice : profile.advice()) {
+      int colon = advice.indexOf(": ");
+      table.row(
+          colon < 0 ? "" : advice.substring(0, colon),
+          colon < 0 ? advice : advice.substring(colon + 2));
+    }
+    return table.build();
+  }
+
+  private static List<Table> layers(OptimizeResults results) {
+    List<Table> tables = new ArrayList<>();
+    for (Stage stage : results.stages()) {
+      if (stage.layers().isEmpty()) {
+        continue;
+      }
+      Table.Builder table =
+          Table.of(
+                  "layers-" + stage.name(),
+                  "Matrices after: " + stage.what() + " (" + verdict(stage) + ")",
+                  "Error is ‖after − before‖ ÷ ‖before‖, Frobenius norm.")
+              .text("Matrix", "Format")
+              .numbers("Bytes before", "Bytes after", "Error", "Zeros")
+              .folded();
+      for (Stage.Layer layer : stage.layers()) {
+        table.row(
+            layer.name(),
+            layer.format(),
+            Figures.count(layer.bytesBefore()),
+            Figures.count(layer.bytesAfter()),
+            Figures.number(layer.relativeError()),
+            Figures.percent(100 * layer.sparsity()));
+      }
+      tables.add(table.build());
+    }
+    return tables;
+  }
+}

@@ -1,0 +1,128 @@
+package dev.lathe.backend.cuda;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.junit.jupiter.api.Assumptions.assumeFalse;
+
+import dev.lathe.backend.NativeLibraries;
+import java.io.IOException;
+import java.io.InputStream;
+import java.lang.foreign.Arena;
+import java.lang.foreign.SymbolLookup;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import jcuda.driver.JCudaDriver;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+
+/** Which driver is chosen, and what is said where there is none. */
+@Tag("cuda")
+class CudaDriverTest {
+  /** Prints a probe, in a JVM of its own: a process can't change its driver. */
+  static final class PrintProbe {
+    private PrintProbe() {}
+
+    public static void main(String[] arguments) {
+      System.out.println(CudaDriver.probe());
+    }
+  }
+
+  @Test
+  void missingDriverIsAReasonAndNoCrash() throws Exception {
+    assumeFalse(hasSystemDriver(), "libcuda.so.1 is installed here");
+    assertThat(probeInItsOwnJvm("0"))
+        .contains("usable=false", "reason=libcuda.so.1 is not installed", "emulated=false");
+  }
+
+  @Test
+  void emulatedGpuIsFoundWithoutAnySearchPath() throws Exception {
+    assertThat(probeInItsOwnJvm("1"))
+        .contains("usable=true", "deviceName=Lathe emulated GPU", "emulated=true");
+  }
+
+  @Test
+  void wrongWishIsRefused() {
+    assertThatThrownBy(() -> CudaDriver.Kind.of("yes please"))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("it has to be 0, 1 (checked) or fast");
+  }
+
+  /** A function that libcuda.so.1 lacks would end the JVM when JCuda first calls it. */
+  @Test
+  void emulatorHasEveryFunctionThatJCudaLinksAgainst() throws IOException {
+    SymbolLookup emulator =
+        SymbolLookup.libraryLookup(
+            NativeLibraries.locate("emulator", "emulator/libcuda.so.1"), Arena.global());
+    List<String> wanted = undefinedSymbols("/lib/libJCudaDriver-12.6.0-linux-x86_64.so");
+    wanted.removeIf(name -> !name.matches("cu[A-Z].*"));
+    assertThat(wanted).hasSizeGreaterThan(300);
+    assertThat(wanted).allSatisfy(name -> assertThat(emulator.find(name)).as(name).isPresent());
+    assertThat(emulator.find("cuNoSuchFunction")).isEmpty();
+  }
+
+  private static boolean hasSystemDriver() {
+    try {
+      // Not libraryLookup: this process may have loaded the emulator's library by that name.
+      Process process = new ProcessBuilder("ldconfig", "-p").redirectErrorStream(true).start();
+      return new String(process.getInputStream().readAllBytes(), UTF_8).contains("libcuda.so.1");
+    } catch (IOException e) {
+      return false;
+    }
+  }
+
+  private static String probeInItsOwnJvm(String emulate) throws IOException, InterruptedException {
+    List<String> command =
+        List.of(
+            Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+            "--enable-native-access=ALL-UNNAMED",
+            "-Dlathe.emulateCuda=" + emulate,
+            "-cp",
+            System.getProperty("java.class.path"),
+            PrintProbe.class.getName());
+    Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
+    String output = new String(process.getInputStream().readAllBytes(), UTF_8);
+    assertThat(process.waitFor()).as(output).isZero();
+    return output;
+  }
+
+  /**
+   * The undefined symbols in an ELF64 library's .dynsym: entries of 24 bytes, name first, section
+   * at byte 6.
+   */
+  private static List<String> undefinedSymbols(String resource) throws IOException {
+    ByteBuffer elf;
+    try (InputStream in = JCudaDriver.class.getResourceAsStream(resource)) {
+      assertThat(in).as(resource).isNotNull();
+      elf = ByteBuffer.wrap(in.readAllBytes()).order(ByteOrder.LITTLE_ENDIAN);
+    }
+    int sections = Math.toIntExact(elf.getLong(0x28));
+    List<String> names = new ArrayList<>();
+    for (int i = 0; i < elf.getShort(0x3c); i++) {
+      int section = sections + 64 * i;
+      if (elf.getInt(section + 4) != 11) { // SHT_DYNSYM
+        continue;
+      }
+      int start = Math.toIntExact(elf.getLong(section + 24));
+      int end = start + Math.toIntExact(elf.getLong(section + 32));
+      int strings = Math.toIntExact(elf.getLong(sections + 64 * elf.getInt(section + 40) + 24));
+      for (int symbol = start; symbol < end; symbol += 24) {
+        if (elf.getShort(symbol + 6) == 0) {
+          names.add(text(elf, strings + elf.getInt(symbol)));
+        }
+      }
+    }
+    return names;
+  }
+
+  private static String text(ByteBuffer bytes, int start) {
+    int end = start;
+    while (bytes.get(end) != 0) {
+      end++;
+    }
+    return UTF_8.decode(bytes.slice(start, end - start)).toString();
+  }
+}

@@ -1,0 +1,98 @@
+/* Holds each access of a checked kernel against bounds, alignment, initialization and the accesses of other threads. */
+#include <algorithm>
+
+#include "block.h"
+
+namespace lathe::emulator {
+
+void BlockRunner::access(uintptr_t address, size_t bytes, size_t alignment, Access kind, const void* code) {
+  code_ = code;
+  if (memory_->contains(address)) {
+    access_global(address, bytes, kind);
+    if (address % alignment != 0)
+      fail({.kind = FaultKind::kMisaligned, .access = kind, .address = address, .bytes = bytes, .alignment = alignment});
+    return;
+  }
+  if (me().stack->contains(address)) return;
+  for (const AddressRange& range : *grid_->module_ranges)
+    if (address >= range.low && address + bytes <= range.high && (range.writable || kind == Access::kRead)) return;
+  for (unsigned i = 0; i < count_; i++)
+    if (threads_[i].stack->contains(address))
+      fail({.kind = FaultKind::kOutOfBounds, .access = kind, .address = address, .bytes = bytes, .detail = "the stack of another thread"});
+  fail({.kind = FaultKind::kOutOfBounds, .access = kind, .address = address, .bytes = bytes, .detail = "not device memory"});
+}
+
+void BlockRunner::access_global(uintptr_t address, size_t bytes, Access kind) {
+  ByteState* states = memory_->state(address);
+  Shadow* shadows = memory_->shadow(address);
+  bool shared = memory_->is_shared(address);
+  bool atomic = kind == Access::kAtomic;
+  bool reads = kind != Access::kWrite, writes = kind != Access::kRead;
+  for (size_t i = 0; i < bytes; i++)
+    if (states[i] == ByteState::kUnaddressable) out_of_bounds(address + i, bytes, kind);
+  Cell mine{interval_, static_cast<uint16_t>(current_ | (atomic ? Cell::kAtomic : 0)), warps_[current_ / kWarp].epoch};
+  for (size_t i = 0; i < bytes; i++) {
+    Shadow& shadow = shadows[i];
+    // Races first: what another thread has not written yet in this order, it will have in another.
+    if (conflicts(shadow.writer, shared, atomic)) race(address + i, bytes, kind, shadow.writer, Access::kWrite);
+    if (writes && conflicts(shadow.reader, shared, atomic)) race(address + i, bytes, kind, shadow.reader, Access::kRead);
+    if (reads && states[i] != ByteState::kInitialized && !unchecked_writes_ && unwritten_.kind == FaultKind::kNone)
+      unwritten_ = {.kind = FaultKind::kUninitialized, .access = kind, .address = address + i, .bytes = bytes, .block = block_, .thread = me().index, .code = code_};
+    if (writes) {
+      states[i] = ByteState::kInitialized;
+      shadow.writer = mine;
+    } else {
+      // Of several readers that nothing orders, the last is kept, and that there were others.
+      bool others = conflicts(shadow.reader, shared, false);
+      bool same_stretch = shadow.reader.interval == interval_ && shadow.reader.warp_epoch == mine.warp_epoch;
+      bool still = same_stretch && (shadow.reader.thread & Cell::kSeveral) != 0;
+      shadow.reader = mine;
+      if (others || still) shadow.reader.thread |= Cell::kSeveral;
+    }
+  }
+}
+
+void BlockRunner::out_of_bounds(uintptr_t address, size_t bytes, Access kind) {
+  Fault fault{.kind = FaultKind::kOutOfBounds, .access = kind, .address = address, .bytes = bytes};
+  for (const SharedArray& array : shared_arrays_) {
+    uintptr_t end = array.address + array.bytes;
+    if (!memory_->is_shared(address) || array.bytes == 0 || address < end) continue;
+    if (fault.array_bytes != 0 && address - end >= fault.past_array_bytes) continue;
+    fault.array_bytes = array.bytes;
+    fault.past_array_bytes = address - end;
+    fault.in_dynamic_shared = array.site == nullptr;
+  }
+  fail(fault);
+}
+
+/** Whether nothing orders an earlier access before one that the current thread makes now. */
+bool BlockRunner::conflicts(const Cell& cell, bool shared, bool atomic) const {
+  if (cell.interval < launch_start_) return false;
+  if (atomic && (cell.thread & Cell::kAtomic) != 0) return false;
+  if (cell.interval < block_start_) return !shared && !fenced_;
+  if (cell.interval < interval_) return false;
+  unsigned other = cell.thread & Cell::kThread;
+  bool several = (cell.thread & Cell::kSeveral) != 0;
+  if (other == current_) return several && cell.warp_epoch == warps_[current_ / kWarp].epoch;
+  return other / kWarp != current_ / kWarp || cell.warp_epoch == warps_[current_ / kWarp].epoch;
+}
+
+void BlockRunner::race(uintptr_t address, size_t bytes, Access kind, const Cell& other, Access other_kind) {
+  Fault fault{.kind = FaultKind::kRace, .access = kind, .address = address, .bytes = bytes, .other_access = other_kind};
+  unsigned thread = other.thread & Cell::kThread;
+  if (thread != current_ || other.interval < block_start_) fault.other_thread = static_cast<int>(thread);
+  if (other.interval < block_start_) {
+    auto after = std::upper_bound(block_starts_.begin(), block_starts_.end(), other.interval,
+                                  [](uint32_t interval, const auto& start) { return interval < start.first; });
+    fault.other_block = static_cast<long>(std::prev(after)->second);
+  }
+  fail(fault);
+}
+
+void BlockRunner::check_stack(uintptr_t stack_pointer) {
+  constexpr size_t kMarginBytes = 8 << 10;  // what a callback and its report may need
+  if (stack_pointer < me().stack->low() + kMarginBytes)
+    fail({.kind = FaultKind::kStackOverflow, .detail = "local variables and calls exceed its stack"});
+}
+
+}  // namespace lathe::emulator

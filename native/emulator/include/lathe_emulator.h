@@ -1,0 +1,58 @@
+/* What a kernel that g++ compiled asks of the emulated GPU. Everything here is out of line in libcuda.so.1, so that the
+ * checked build's instrumentation sees the kernel's own accesses and nothing of the emulator's.
+ */
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#define LATHE_EMULATOR_API __attribute__((visibility("default")))
+
+namespace lathe::emulator {
+
+struct Dim3 {
+  unsigned x = 1, y = 1, z = 1;
+};
+
+enum class Access : unsigned char { kRead, kWrite, kAtomic };
+
+/** What cuLaunchKernel has to know, since it passes no sizes. */
+struct Kernel {
+  const char* name;
+  void (*invoke)(const void* const* arguments);
+  const size_t* argument_bytes;
+  size_t arguments;
+  unsigned max_threads;  // as in __launch_bounds__
+  bool checked;          // compiled with the access callbacks
+};
+
+LATHE_EMULATOR_API Dim3 thread_index();
+LATHE_EMULATOR_API Dim3 block_index();
+LATHE_EMULATOR_API Dim3 block_size();
+LATHE_EMULATOR_API Dim3 grid_size();
+
+LATHE_EMULATOR_API void sync_threads();
+LATHE_EMULATOR_API void sync_warp(uint32_t mask);
+/** Warp shuffle: the value that lane `source` passed. The lanes of `mask` meet here; it orders no memory. */
+LATHE_EMULATOR_API uint64_t shuffle(uint32_t mask, uint64_t value, unsigned source);
+LATHE_EMULATOR_API uint32_t ballot(uint32_t mask, bool predicate);
+LATHE_EMULATOR_API void thread_fence();
+LATHE_EMULATOR_API unsigned lane();
+
+/** The block's copy of the shared array that is declared at `site`; poisoned when the block first meets it. */
+LATHE_EMULATOR_API void* shared(const void* site, size_t bytes, size_t alignment);
+LATHE_EMULATOR_API void* dynamic_shared();
+
+/** Goes before an atomic operation: checks it as one access, and lets other threads run, so that a spin can end. */
+LATHE_EMULATOR_API void before_atomic(const volatile void* address, size_t bytes);
+
+LATHE_EMULATOR_API void register_kernel(const Kernel& kernel);
+
+}  // namespace lathe::emulator
+
+extern "C" {
+/** The report of the last fault, or "" where there was none since the last clear. Valid until the next call. */
+LATHE_EMULATOR_API const char* lathe_emulator_last_report();
+LATHE_EMULATOR_API void lathe_emulator_clear_report();
+/** How blocks and threads are scheduled: "forward", "reverse" or "random:SEED". @return 0, or 1 if it is none of these */
+LATHE_EMULATOR_API int lathe_emulator_set_order(const char* order);
+}
