@@ -45,7 +45,7 @@ final class BackendSelector {
       case "auto" ->
           nativeUnusable
               .map(why -> new Selection("nd4j", "the native kernels cannot run: " + why))
-              .orElseGet(() -> new Selection("native", "they are faster than nd4j's"));
+              .orElseGet(() -> new Selection("native", "they run here"));
       case "native" -> {
         if (nativeUnusable.isPresent()) {
           throw new BackendUnusableException(

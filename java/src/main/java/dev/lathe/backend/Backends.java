@@ -3,6 +3,8 @@ package dev.lathe.backend;
 import dev.lathe.backend.BackendSelector.Selection;
 import dev.lathe.backend.cpu.CpuBackend;
 import dev.lathe.backend.cpu.Nd4jBackend;
+import dev.lathe.backend.cuda.CudaDriver;
+import dev.lathe.backend.cuda.CudaProbe;
 import dev.lathe.backend.reference.ReferenceBackend;
 import dev.lathe.error.InvalidInputException;
 import java.util.Optional;
@@ -27,7 +29,10 @@ public final class Backends {
       throw new InvalidInputException(
           "%d threads: a positive number, or 0 for all of this machine's".formatted(threads));
     }
-    Selection chosen = BackendSelector.select(requested, whyCudaCannotRun());
+    // Only those that may run on CUDA look for its driver: looking loads it.
+    boolean maybeCuda = requested.equals("auto") || requested.equals("cuda");
+    Selection chosen =
+        BackendSelector.select(requested, maybeCuda ? whyCudaCannotRun() : Optional.empty());
     int cpuThreads = threads == 0 ? Runtime.getRuntime().availableProcessors() : threads;
     OpenedBackend opened =
         switch (chosen.name()) {
@@ -52,6 +57,11 @@ public final class Backends {
    * CUDA execution plugs into.
    */
   static Optional<String> whyCudaCannotRun() {
-    return Optional.of("this version of Lathe cannot execute on CUDA yet");
+    CudaProbe probe = CudaDriver.probe();
+    return Optional.of(
+        probe.usable()
+            ? "this version of Lathe cannot execute on CUDA yet (the device would be %s)"
+                .formatted(probe.deviceName())
+            : probe.reason());
   }
 }

@@ -5,6 +5,8 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lathe.backend.cpu.CpuBackend;
 import dev.lathe.backend.cpu.Nd4jBackend;
+import dev.lathe.backend.cuda.CudaDriver;
+import dev.lathe.backend.cuda.CudaProbe;
 import dev.lathe.error.BackendUnusableException;
 import dev.lathe.error.InvalidInputException;
 import java.util.Optional;
@@ -33,6 +35,15 @@ final class BackendsTest {
         .isInstanceOfSatisfying(
             BackendUnusableException.class, e -> assertThat(e.exitCode()).isEqualTo(3))
         .hasMessageContaining("libcuda.so.1 is not installed");
+  }
+
+  /** This version executes nothing on CUDA, whether there is a driver or not. */
+  @Test
+  void cudaIsRefusedWithWhatTheDriverSays() {
+    CudaProbe probe = CudaDriver.probe();
+    assertThatThrownBy(() -> Backends.open("cuda", 1, "auto"))
+        .isInstanceOf(BackendUnusableException.class)
+        .hasMessageContaining(probe.usable() ? probe.deviceName() : probe.reason());
   }
 
   @Test
