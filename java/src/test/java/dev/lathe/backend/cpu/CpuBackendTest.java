@@ -74,8 +74,7 @@ final class CpuBackendTest {
       Tensor whole = product(best, 1, weight, x.rows(0, tokens));
       Tensor part = product(best, 1, start, x.rows(0, tokens));
       for (int t = 0; t < tokens; t++) {
-        assertThat(bits(whole.rows(t, t + 1).columns(0, 100)))
-            .isEqualTo(bits(part.rows(t, t + 1)));
+        assertThat(bits(whole.rows(t, t + 1).columns(0, 100))).isEqualTo(bits(part.rows(t, t + 1)));
       }
     }
   }
