@@ -195,10 +195,6 @@ final class OptimizeRun implements AutoCloseable {
 
   /** Speeds of three models that generated in turns; the incumbent may be the baseline. */
   record Trial(Outcomes baseline, Outcomes incumbent, Outcomes candidate) {
-    double speedup() {
-      return candidate.medianTokensPerSecond() / baseline.medianTokensPerSecond();
-    }
-
     double ownSpeedup() {
       return candidate.medianTokensPerSecond() / incumbent.medianTokensPerSecond();
     }

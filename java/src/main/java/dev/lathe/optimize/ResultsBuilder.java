@@ -95,7 +95,9 @@ record ResultsBuilder(
   }
 
   private Optional<Cost> cost() {
-    OptionalDouble before = journal.stages().getFirst().tokensPerSecond();
+    // The baseline as it was measured beside what it is compared with.
+    OptionalDouble before =
+        accepted(Kind.KV_CACHE).orElse(journal.stages().getFirst()).baselineTokensPerSecond();
     if (plan.pricePerHour().isEmpty() || before.isEmpty()) {
       return Optional.empty();
     }
@@ -112,11 +114,13 @@ record ResultsBuilder(
   }
 
   private OptionalDouble speed(Kind kind) {
+    return accepted(kind).map(Stage::tokensPerSecond).orElse(OptionalDouble.empty());
+  }
+
+  private Optional<Stage> accepted(Kind kind) {
     return journal.stages().stream()
         .filter(stage -> stage.kind() == kind && stage.accepted())
-        .map(Stage::tokensPerSecond)
-        .findFirst()
-        .orElse(OptionalDouble.empty());
+        .findFirst();
   }
 
   private Conditions conditions() {

@@ -57,7 +57,7 @@ final class Stages {
         1,
         false,
         Optional.of(speed),
-        OptionalDouble.of(1),
+        Optional.of(speed),
         OptionalDouble.empty());
   }
 
@@ -79,7 +79,7 @@ final class Stages {
         1,
         false,
         speed.map(Trial::candidate),
-        figure(speed.map(Trial::speedup)),
+        speed.map(Trial::baseline),
         figure(speed.map(Trial::ownSpeedup)));
   }
 
@@ -99,7 +99,7 @@ final class Stages {
         1,
         true,
         Optional.of(speed.candidate()),
-        OptionalDouble.of(speed.speedup()),
+        Optional.of(speed.baseline()),
         OptionalDouble.of(ratio));
   }
 
@@ -119,7 +119,7 @@ final class Stages {
         sequences,
         true,
         Optional.of(speed.candidate()),
-        OptionalDouble.of(speed.speedup()),
+        Optional.of(speed.baseline()),
         OptionalDouble.of(ratio));
   }
 
@@ -135,7 +135,7 @@ final class Stages {
         sequences,
         true,
         Optional.empty(),
-        OptionalDouble.empty(),
+        Optional.empty(),
         OptionalDouble.empty());
   }
 
@@ -145,8 +145,10 @@ final class Stages {
       int sequences,
       boolean cached,
       Optional<Outcomes> speed,
-      OptionalDouble speedup,
+      Optional<Outcomes> besideBaseline,
       OptionalDouble ownSpeedup) {
+    Optional<Double> before = besideBaseline.map(Outcomes::medianTokensPerSecond);
+    Optional<Double> now = speed.map(Outcomes::medianTokensPerSecond);
     return new Stage(
         title.name(),
         title.kind(),
@@ -164,7 +166,8 @@ final class Stages {
         cached,
         figure(speed.map(Outcomes::ttftMillis)),
         speed.map(Outcomes::tpotMillis).orElse(OptionalDouble.empty()),
-        speedup,
+        figure(before),
+        figure(before.flatMap(b -> now.map(n -> n / b))),
         ownSpeedup,
         speed.map(Outcomes::latency),
         model.layers());

@@ -71,7 +71,7 @@ final class HtmlSummary {
         Figures.orNotMeasured(one.tokensPerSecond(), Figures::perSecond),
         "was %s · %s"
             .formatted(
-                Figures.orNotMeasured(before.tokensPerSecond(), Figures::number),
+                Figures.orNotMeasured(one.baselineTokensPerSecond(), Figures::number),
                 Figures.orNotMeasured(
                     one.speedup(), ratio -> Figures.ratio(ratio, "faster", "slower"))));
     Optional<Stage> batch = results.stage(Kind.BATCH).filter(Stage::accepted);

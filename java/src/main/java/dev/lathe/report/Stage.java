@@ -25,8 +25,9 @@ import java.util.OptionalLong;
  * @param cached whether keys and values were kept between tokens
  * @param ttftMs median time to the first token
  * @param tpotMs median over the sequences of the time per output token after the first
- * @param speedup {@code tokensPerSecond} over the baseline's, both measured in turns where the
- *     stage could be run beside it
+ * @param baselineTokensPerSecond the baseline's, measured again in turns with this stage: a machine
+ *     is not equally fast all the time
+ * @param speedup {@code tokensPerSecond} over {@code baselineTokensPerSecond}
  * @param ownSpeedup tokens/s over those of the stages accepted before, measured in turns too; of a
  *     batch, over one sequence of it alone
  * @param latency of single tokens
@@ -49,6 +50,7 @@ public record Stage(
     boolean cached,
     OptionalDouble ttftMs,
     OptionalDouble tpotMs,
+    OptionalDouble baselineTokensPerSecond,
     OptionalDouble speedup,
     OptionalDouble ownSpeedup,
     Optional<Latency> latency,

@@ -88,7 +88,7 @@ record Verdict(
             gained.add(
                 "One sequence: %s → %s tokens/s (%s) with the KV-cache"
                     .formatted(
-                        plain(baseline.tokensPerSecond()),
+                        plain(stage.baselineTokensPerSecond()),
                         plain(stage.tokensPerSecond()),
                         Figures.orNotMeasured(stage.speedup(), Figures::ratio))));
     batched

@@ -123,7 +123,7 @@
         })),
       }, {
         /* The figure stands beyond the line of the fastest repetition, not on it. */
-        type: 'scatter', silent: true, symbolSize: 0.1, itemStyle: {opacity: 0},
+        type: 'scatter', silent: true, symbolSize: 1, itemStyle: {color: 'transparent'},
         data: rows.map((r, i) => [Math.max(r.high ?? 0, r.tokens_per_second), i]),
         label: {
           show: true, position: 'right', distance: 8, color: t.ink, fontSize: 12, lineHeight: 14,
