@@ -227,7 +227,7 @@ template <bool Half> void attendToken(const lathe::AttentionItem& item, int64_t 
     rows.values = item.keys + bytes * item.page_stride * item.blocks[page];
     int64_t count = keys - start < item.page_size ? keys - start : item.page_size;
     Finish finish{scores + start, stride, nullptr, nullptr, false};
-    dotRows<Row>(rows, 0, count, {item.head_dim, item.head_dim}, query, item.head_dim, item.group, finish);
+    dotRows<false, Row>(rows, 0, count, {item.head_dim, item.head_dim}, query, item.head_dim, item.group, finish);
   }
   for (int64_t g = 0; g < item.group; g += 4) {
     int64_t heads = item.group - g < 4 ? item.group - g : 4;

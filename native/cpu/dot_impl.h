@@ -17,18 +17,21 @@ namespace {
 struct F32Row {
   const uint8_t* p;
   void group(int64_t) {}
+  INLINE void ahead(int64_t c, int64_t bytes) { __builtin_prefetch(p + 4 * c + bytes, 0, 3); }
   INLINE vec full(int64_t c) { return vload(p + 4 * c); }
   INLINE vec part(int64_t c, int n) { return vloadn(p + 4 * c, n); }
 };
 struct Bf16Row {
   const uint8_t* p;
   void group(int64_t) {}
+  INLINE void ahead(int64_t c, int64_t bytes) { __builtin_prefetch(p + 2 * c + bytes, 0, 3); }
   INLINE vec full(int64_t c) { return vloadBf16(p + 2 * c); }
   INLINE vec part(int64_t c, int n) { return vloadnBf16(p + 2 * c, n); }
 };
 struct F16Row {
   const uint8_t* p;
   void group(int64_t) {}
+  INLINE void ahead(int64_t c, int64_t bytes) { __builtin_prefetch(p + 2 * c + bytes, 0, 3); }
   INLINE vec full(int64_t c) { return vloadF16(p + 2 * c); }
   INLINE vec part(int64_t c, int n) { return vloadnF16(p + 2 * c, n); }
 };
@@ -80,6 +83,7 @@ template <bool Zero, bool Grouped> struct Int8Row {
     }
     return Grouped ? vmul(v, scale) : v;
   }
+  INLINE void ahead(int64_t c, int64_t bytes) { __builtin_prefetch(p + c + bytes, 0, 3); }
   INLINE vec full(int64_t c) { return finish(vloadI8(p + c)); }
   INLINE vec part(int64_t c, int n) { return finish(vloadnI8(p + c, n)); }
 };
@@ -91,6 +95,7 @@ template <int Kind, bool Zero> struct BitmapRow {
   vec zero;
   static constexpr int kBytes = Kind == LATHE_BITMAP_F32 ? 4 : Kind == LATHE_BITMAP_INT8 ? 1 : 2;
   void group(int64_t) {}
+  INLINE void ahead(int64_t, int64_t bytes) { __builtin_prefetch(p + bytes, 0, 3); }
   INLINE vec packed(int n) {
     if (Kind == LATHE_BITMAP_F32) {
       return p + 4 * W <= end ? vload(p) : vloadn(p, n);
@@ -125,8 +130,6 @@ template <int K, bool Z> INLINE BitmapRow<K, Z> rowOf(const lathe_weight& w, int
   return {w.values + bytes * readI64(w.offsets + 8 * r), w.values + bytes * readI64(w.offsets + 8 * w.rows),
           w.bitmap + r * w.bitmap_stride, vset(zeroAt(w, r))};
 }
-
-typedef float four __attribute__((vector_size(16)));
 
 /* What becomes of a sum: out = [out +] sum * scale[r] + bias[r]. */
 struct Finish {
@@ -188,14 +191,19 @@ struct Finish {
   }
 };
 
-/* acc[i][j] += rows[i][from:to] . x[j][from:to] */
-template <class Row, int R, int T>
-INLINE void accumulate(Row (&rows)[R], const float* x, int64_t x_stride, int64_t from, int64_t to, vec (&acc)[R][T]) {
+/* acc[i][j] += rows[i][from:to] . x[j][from:to]. Where `ahead` is not 0, what lies that many bytes further is fetched: the
+ * rows of the next tile, which the hardware does not foresee. */
+template <bool Ahead, class Row, int R, int T>
+INLINE void accumulate(Row (&rows)[R], const float* x, int64_t x_stride, int64_t from, int64_t to, int64_t ahead,
+                       vec (&acc)[R][T]) {
   int64_t c = from;
   for (; c + W <= to; c += W) {
     vec w[R];
 #pragma GCC unroll 8
     for (int i = 0; i < R; i++) {
+      if (Ahead && (T > 1 || sizeof(Row) != sizeof(F32Row))) { /* alone, plain rows are foreseen well enough */
+        rows[i].ahead(c, ahead);
+      }
       w[i] = rows[i].full(c);
     }
 #pragma GCC unroll 8
@@ -230,7 +238,18 @@ struct Groups {
   int64_t size; /* a multiple of W, or cols */
 };
 
-template <class Row, int R, int T>
+/* From a row to the next; a bitmap's rows differ, and some lines ahead of each are near enough. */
+INLINE int64_t bytesOfRow(const lathe_weight& w) {
+  switch (w.kind) {
+    case LATHE_F32: return 4 * w.value_stride;
+    case LATHE_BF16:
+    case LATHE_F16: return 2 * w.value_stride;
+    case LATHE_INT8: return w.value_stride;
+    default: return 512;
+  }
+}
+
+template <bool Ahead, class Row, int R, int T>
 void dotTile(const lathe_weight& w, int64_t r, Groups groups, const float* x, int64_t x_stride, int64_t t,
              const Finish& finish) {
   Row rows[R];
@@ -247,27 +266,28 @@ void dotTile(const lathe_weight& w, int64_t r, Groups groups, const float* x, in
     }
   }
   const float* tokens = x + t * x_stride;
+  int64_t ahead = Ahead ? R * bytesOfRow(w) : 0;
   for (int64_t from = 0, g = 0; from < groups.cols; from += groups.size, g++) {
 #pragma GCC unroll 8
     for (int i = 0; i < R; i++) {
       rows[i].group(g);
     }
     int64_t to = from + groups.size < groups.cols ? from + groups.size : groups.cols;
-    accumulate<Row, R, T>(rows, tokens, x_stride, from, to, acc);
+    accumulate<Ahead, Row, R, T>(rows, tokens, x_stride, from, to, ahead, acc);
   }
   finish.tile<R, T>(r, t, acc);
 }
 
-template <class Row, int R, int T>
+template <bool Ahead, class Row, int R, int T>
 INLINE void dotTokens(int64_t tokens, const lathe_weight& w, int64_t r, Groups groups, const float* x, int64_t x_stride,
                       int64_t t, const Finish& finish) {
   if constexpr (T > 1) {
     if (tokens < T) {
-      dotTokens<Row, R, T - 1>(tokens, w, r, groups, x, x_stride, t, finish);
+      dotTokens<Ahead, Row, R, T - 1>(tokens, w, r, groups, x, x_stride, t, finish);
       return;
     }
   }
-  dotTile<Row, R, T>(w, r, groups, x, x_stride, t, finish);
+  dotTile<Ahead, Row, R, T>(w, r, groups, x, x_stride, t, finish);
 }
 
 /* Splits tokens into tiles of nearly equal size: 7 are 4 and 3, not 6 and 1. */
@@ -280,23 +300,23 @@ template <class F> INLINE void tokenTiles(int64_t tokens, F body) {
   }
 }
 
-template <class Row>
+template <bool Ahead, class Row>
 void dotRows(const lathe_weight& w, int64_t row0, int64_t row1, Groups groups, const float* x, int64_t x_stride,
              int64_t tokens, const Finish& finish) {
   int64_t r = row0;
   if (tokens == 1) {
     for (; r + kGemvRows <= row1; r += kGemvRows) {
-      dotTile<Row, kGemvRows, 1>(w, r, groups, x, x_stride, 0, finish);
+      dotTile<Ahead, Row, kGemvRows, 1>(w, r, groups, x, x_stride, 0, finish);
     }
   }
   for (; r + 4 <= row1; r += 4) {
     tokenTiles(tokens, [&](int64_t t, int64_t n) {
-      dotTokens<Row, 4, kTileTokens>(n, w, r, groups, x, x_stride, t, finish);
+      dotTokens<Ahead, Row, 4, kTileTokens>(n, w, r, groups, x, x_stride, t, finish);
     });
   }
   for (; r < row1; r++) {
     tokenTiles(tokens, [&](int64_t t, int64_t n) {
-      dotTokens<Row, 1, kTileTokens>(n, w, r, groups, x, x_stride, t, finish);
+      dotTokens<Ahead, Row, 1, kTileTokens>(n, w, r, groups, x, x_stride, t, finish);
     });
   }
 }

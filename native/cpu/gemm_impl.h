@@ -9,7 +9,8 @@
 
 namespace {
 
-constexpr int64_t kBlockColumns = 768;
+constexpr int64_t kBlockColumns = 512;
+constexpr int64_t kCachedBytes = 1 << 20;
 constexpr int64_t kPanelFloats = 64 * 1024;
 
 INLINE int64_t padded(int64_t cols) { return (cols + 15) / 16 * 16; }
@@ -36,7 +37,7 @@ void blockTile(const uint8_t* panel, int64_t stride_bytes, int64_t r, const floa
       acc[i][j] = from == 0 ? vzero() : vload(mine + (i * T + j) * W);
     }
   }
-  accumulate<F32Row, R, T>(rows, x + t * x_stride, x_stride, from, to, acc);
+  accumulate<false, F32Row, R, T>(rows, x + t * x_stride, x_stride, from, to, 0, acc);
   if (to == cols) {
     finish.tile<R, T>(row + r, t, acc);
   } else {
@@ -76,10 +77,15 @@ void linear(const lathe_weight& w, int64_t row0, int64_t row1, const float* x, i
   /* `out` and `bias` come at row0's column; Finish counts rows from 0. */
   Finish finish{out - row0, out_stride, scaledAtEnd(w) ? &w : nullptr, bias ? bias - row0 : nullptr, add};
   bool oddGroups = w.kind == LATHE_INT8 && w.groups > 1 && w.group_size % W != 0;
-  bool few = tokens <= (w.kind == LATHE_F32 ? kTileTokens : 2 * kTileTokens);
+  bool few = tokens <= 4 * kTileTokens;
   if (few && !oddGroups) {
     Groups groups{w.cols, w.kind == LATHE_INT8 ? w.group_size : w.cols};
-    withRow(w, [&]<class Row>(Row*) { dotRows<Row>(w, row0, row1, groups, x, x_stride, tokens, finish); });
+    /* A matrix that the caches may hold from call to call needs no fetching, which would take time. */
+    if (bytesOfRow(w) * w.rows > kCachedBytes) {
+      withRow(w, [&]<class Row>(Row*) { dotRows<true, Row>(w, row0, row1, groups, x, x_stride, tokens, finish); });
+    } else {
+      withRow(w, [&]<class Row>(Row*) { dotRows<false, Row>(w, row0, row1, groups, x, x_stride, tokens, finish); });
+    }
     return;
   }
   int64_t step = panelRows(w.cols);

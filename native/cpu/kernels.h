@@ -4,6 +4,8 @@
 
 #define INLINE inline __attribute__((always_inline))
 
+typedef float four __attribute__((vector_size(16)));
+
 namespace lathe {
 
 /* One sequence's new tokens under one key/value head. */

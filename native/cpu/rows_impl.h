@@ -52,28 +52,30 @@ void rmsNorm(float* out, const float* x, const float* weight, int64_t cols, floa
   }
 }
 
+template <class V> INLINE int64_t rotatePart(float* head, const float* rotation, int64_t half, int64_t i) {
+  constexpr int64_t lanes = sizeof(V) / sizeof(float);
+  for (; i + lanes <= half; i += lanes) {
+    V a, b, cosine, sine;
+    __builtin_memcpy(&a, head + i, sizeof(V));
+    __builtin_memcpy(&b, head + half + i, sizeof(V));
+    __builtin_memcpy(&cosine, rotation + i, sizeof(V));
+    __builtin_memcpy(&sine, rotation + half + i, sizeof(V));
+    V left = a * cosine - b * sine;
+    V right = b * cosine + a * sine;
+    __builtin_memcpy(head + i, &left, sizeof(V));
+    __builtin_memcpy(head + half + i, &right, sizeof(V));
+  }
+  return i;
+}
+
 /* Heads one after another. Element i is paired with element i + head_dim / 2; rotation: cosines, then sines. */
 void rotate(float* head, int64_t heads, const float* rotation, int64_t head_dim) {
   int64_t half = head_dim / 2;
-  const float* sines = rotation + half;
-  for (int64_t i = 0; i < half; i += W) {
-    int n = half - i < W ? int(half - i) : W;
-    vec cosine = vloadn(rotation + i, n);
-    vec sine = vloadn(sines + i, n);
-    float* at = head + i;
-    for (int64_t h = 0; h < heads; h++, at += head_dim) {
-      vec a = n == W ? vload(at) : vloadn(at, n);
-      vec b = n == W ? vload(at + half) : vloadn(at + half, n);
-      vec left = vsub(vmul(a, cosine), vmul(b, sine));
-      vec right = vadd(vmul(b, cosine), vmul(a, sine));
-      if (n == W) {
-        vstore(at, left);
-        vstore(at + half, right);
-      } else {
-        vstoren(at, left, n);
-        vstoren(at + half, right, n);
-      }
-    }
+  for (int64_t h = 0; h < heads; h++, head += head_dim) {
+    int64_t i = rotatePart<vec>(head, rotation, half, 0);
+    /* What is left in fours and ones: a masked store would hold up the next head's loads until it has left the queue. */
+    i = rotatePart<four>(head, rotation, half, i);
+    rotatePart<float>(head, rotation, half, i);
   }
 }
 
@@ -135,18 +137,21 @@ int32_t argmax(const float* x, int64_t n) {
   return 0;
 }
 
+/* Eight streams at once: one alone does not keep enough lines under way. */
 float readAll(const float* x, int64_t n) {
-  vec sums[8];
-  for (int k = 0; k < 8; k++) {
+  constexpr int kStreams = 8;
+  vec sums[kStreams];
+  for (int k = 0; k < kStreams; k++) {
     sums[k] = vzero();
   }
-  for (int64_t i = 0; i + 8 * W <= n; i += 8 * W) {
+  int64_t each = n / kStreams;
+  for (int64_t i = 0; i + W <= each; i += W) {
 #pragma GCC unroll 8
-    for (int k = 0; k < 8; k++) {
-      sums[k] = vadd(sums[k], vload(x + i + k * W));
+    for (int k = 0; k < kStreams; k++) {
+      sums[k] = vadd(sums[k], vload(x + k * each + i));
     }
   }
-  for (int k = 1; k < 8; k++) {
+  for (int k = 1; k < kStreams; k++) {
     sums[0] = vadd(sums[0], sums[k]);
   }
   return vsum1(sums[0]);

@@ -22,6 +22,7 @@ import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalLong;
 import java.util.function.BiConsumer;
+import java.util.function.Consumer;
 
 /**
  * Where the time of generating a sequence goes, operation by operation: the same prompt and the
@@ -49,13 +50,15 @@ final class OperationTimes {
    * @param repetitions after one that warms up; medians are kept
    * @param ceilings of the machine; without them no operation is said to be bound by anything
    * @param advice what to do about it
+   * @param trace receives the operations of the last repetition
    */
   static Profile measure(
       Request request,
       int repetitions,
       Optional<Ceilings> ceilings,
       List<String> advice,
-      BiConsumer<Integer, Integer> progress) {
+      BiConsumer<Integer, Integer> progress,
+      Consumer<List<Event>> trace) {
     List<Map<String, Total>> runs = new ArrayList<>();
     OperationNames names = OperationNames.of(request.decoder().weights());
     try (TimingBackend timing =
@@ -72,12 +75,16 @@ final class OperationTimes {
           engine.generate(List.of(GenerationRequest.greedy(request.prompt(), request.tokens())));
         }
         Map<String, Total> run = new LinkedHashMap<>();
-        for (Event event : timing.takeEvents()) {
+        List<Event> events = timing.takeEvents();
+        for (Event event : events) {
           run.merge(
               event.name(), new Total(0, 0, 0, 0).plus(event), (total, one) -> total.plus(event));
         }
         if (i > 0) {
           runs.add(run);
+        }
+        if (i == repetitions) {
+          trace.accept(events);
         }
         progress.accept(i + 1, repetitions + 1);
       }

@@ -56,7 +56,8 @@ final class OptimizeRun implements AutoCloseable {
       OpenedBackend opened,
       LoadedModel baseline,
       RunFolder folder,
-      Journal journal) {
+      Journal journal,
+      SpeedTrial.Effort effort) {
     this.plan = plan;
     this.sink = sink;
     this.opened = opened;
@@ -75,7 +76,8 @@ final class OptimizeRun implements AutoCloseable {
             new EvalText.Options(plan.separator(), plan.maxDocuments()));
     this.prompts = Prompts.of(plan.recipe().generation(), text, tokenizer, context, sink);
     this.trial =
-        new SpeedTrial(tokenizer, prompts.tokens(), plan.recipe().generation().repetitions());
+        new SpeedTrial(
+            tokenizer, prompts.tokens(), plan.recipe().generation().repetitions(), effort);
     this.samples = new Samples(folder, journal.resumed());
     this.stages = new Stages(baseline);
   }
@@ -85,7 +87,11 @@ final class OptimizeRun implements AutoCloseable {
     decide(BASELINE, this::baseline);
     if (journal.profileBefore().isEmpty()) {
       journal.profileBefore(
-          profile(baseline.decoder(), Cache.NONE, "the baseline without a KV-cache"));
+          profile(
+              baseline.decoder(),
+              Cache.NONE,
+              "the baseline without a KV-cache",
+              "trace-baseline.json"));
     }
     for (int i = 0; i < plan.steps().size(); i++) {
       Plan.Step step = plan.steps().get(i);
@@ -107,7 +113,8 @@ final class OptimizeRun implements AutoCloseable {
             profile(
                 decoder,
                 cache ? Cache.KV : Cache.NONE,
-                "the accepted model " + (cache ? "with" : "without") + " the KV-cache"));
+                "the accepted model " + (cache ? "with" : "without") + " the KV-cache",
+                "trace.json"));
       }
     }
     return finish();
@@ -271,7 +278,7 @@ final class OptimizeRun implements AutoCloseable {
         .build(steps.model(), checks);
   }
 
-  private Profile profile(Decoder decoder, Cache cache, String what) {
+  private Profile profile(Decoder decoder, Cache cache, String what, String traceFile) {
     sink.begin("profile " + what);
     if (ceilings.isEmpty()) {
       ceilings = Optional.of(MachineCeilings.measure(backend, sink));
@@ -286,7 +293,13 @@ final class OptimizeRun implements AutoCloseable {
     OperationTimes.Request request =
         new OperationTimes.Request(
             what, decoder, tokenizer, cache, prompts.first(), prompts.tokens());
-    return OperationTimes.measure(request, trial.repetitions(), limits, advice, this::progress);
+    return OperationTimes.measure(
+        request,
+        trial.repetitions(),
+        limits,
+        advice,
+        this::progress,
+        events -> folder.writeWhole(traceFile, Trace.of(what, events)));
   }
 
   private Contender naive(String name, Decoder decoder) {

@@ -8,10 +8,8 @@ import dev.lathe.measure.BuildVersion;
 import dev.lathe.measure.Fingerprint;
 import dev.lathe.measure.Machine;
 import dev.lathe.measure.RunFolder;
-import dev.lathe.report.HtmlReport;
-import dev.lathe.report.MarkdownReport;
 import dev.lathe.report.OptimizeResults;
-import java.nio.charset.StandardCharsets;
+import dev.lathe.report.Reports;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Instant;
@@ -30,8 +28,14 @@ import java.util.Optional;
 public final class Optimizer {
   private final OptimizeRequest request;
   private final ProgressSink sink;
+  private final SpeedTrial.Effort effort;
 
   public Optimizer(OptimizeRequest request, ProgressSink sink) {
+    this(request, sink, SpeedTrial.Effort.USUAL);
+  }
+
+  Optimizer(OptimizeRequest request, ProgressSink sink, SpeedTrial.Effort effort) {
+    this.effort = effort;
     this.request = request;
     this.sink = sink;
   }
@@ -55,7 +59,8 @@ public final class Optimizer {
         folder.differences().forEach(difference -> sink.note("resumed although " + difference));
         Journal journal = goesOn ? Journal.resume(folder) : Journal.start(folder);
         OptimizeResults results;
-        try (OptimizeRun run = new OptimizeRun(plan, sink, opened, baseline, folder, journal)) {
+        try (OptimizeRun run =
+            new OptimizeRun(plan, sink, opened, baseline, folder, journal, effort)) {
           results = run.run();
         }
         write(folder, results);
@@ -96,9 +101,7 @@ public final class Optimizer {
 
   /** Results last: a folder with results.json has its reports too. */
   private static void write(RunFolder folder, OptimizeResults results) {
-    folder.writeWhole("report.md", MarkdownReport.render(results).getBytes(StandardCharsets.UTF_8));
-    folder.writeWhole(
-        results.report(), HtmlReport.render(results).getBytes(StandardCharsets.UTF_8));
+    Reports.write(folder, results);
     folder.results(results);
   }
 }

@@ -15,6 +15,7 @@ import dev.lathe.report.OptimizeResults.Check;
 import dev.lathe.report.OptimizeResults.Conditions;
 import dev.lathe.report.OptimizeResults.Cost;
 import dev.lathe.report.OptimizeResults.Formula;
+import dev.lathe.report.Reports;
 import dev.lathe.report.Stage;
 import dev.lathe.report.Stage.Kind;
 import java.nio.file.Path;
@@ -59,7 +60,7 @@ record ResultsBuilder(
         model
             .map(path -> folder.path().relativize(path).toString())
             .orElse(plan.request().model().toString()),
-        "report.html",
+        Reports.HTML,
         checks.stream().allMatch(Check::passed),
         new OptimizeResults.Subject(
             plan.request().model().toString(),

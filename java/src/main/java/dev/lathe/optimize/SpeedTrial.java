@@ -30,11 +30,15 @@ import java.util.stream.DoubleStream;
  * and the clock would otherwise be measured with it.
  */
 final class SpeedTrial {
-  /** Warming up takes at least one generation and at least so long: compilers settle in that. */
-  private static final long WARMUP_NANOS = 1_000_000_000L;
-
-  /** A repetition takes at least one generation and at least so long. */
-  private static final long REPETITION_NANOS = 300_000_000L;
+  /**
+   * How long each contender runs at least; one generation is the least of both.
+   *
+   * @param warmupNanos before it counts: compilers settle in that
+   * @param repetitionNanos in each repetition
+   */
+  record Effort(long warmupNanos, long repetitionNanos) {
+    static final Effort USUAL = new Effort(1_000_000_000L, 300_000_000L);
+  }
 
   private static final double[] QUANTILES = {0, 1, 5, 10, 25, 50, 75, 90, 95, 99, 100};
 
@@ -121,11 +125,13 @@ final class SpeedTrial {
   private final Tokenizer tokenizer;
   private final int tokens;
   private final int repetitions;
+  private final Effort effort;
 
   /**
    * @param tokens generated per sequence, greedily, past any end of sequence; at least 2
    */
-  SpeedTrial(Tokenizer tokenizer, int tokens, int repetitions) {
+  SpeedTrial(Tokenizer tokenizer, int tokens, int repetitions, Effort effort) {
+    this.effort = effort;
     this.tokenizer = tokenizer;
     this.tokens = tokens;
     this.repetitions = repetitions;
@@ -166,12 +172,12 @@ final class SpeedTrial {
     int turns = (1 + repetitions) * contenders.size();
     int done = 0;
     for (Collected record : records) {
-      turn(record, WARMUP_NANOS);
+      turn(record, effort.warmupNanos());
       progress.accept(++done, turns);
     }
     for (int repetition = 0; repetition < repetitions; repetition++) {
       for (Collected record : records) {
-        Repetition observed = turn(record, REPETITION_NANOS);
+        Repetition observed = turn(record, effort.repetitionNanos());
         record.repetitions.add(observed);
         for (List<Sample> generation : observed.generations()) {
           for (int s = 0; s < generation.size(); s++) {

@@ -68,6 +68,16 @@ final class CpuBackendTest {
     Weight stacked = new Weight.Stacked(List.of(weight, new Weight.Dense(normal(17, 512)), weight));
     InstructionSet best = best();
     assertThat(bits(product(best, 2, stacked, x))).isEqualTo(bits(product(best, 1, stacked, x)));
+    // Big matrices are fetched ahead and small ones are not: the same bits.
+    Weight start = new Weight.Dense(((Weight.Dense) weight).values().rows(0, 100));
+    for (int tokens = 1; tokens <= 3; tokens++) {
+      Tensor whole = product(best, 1, weight, x.rows(0, tokens));
+      Tensor part = product(best, 1, start, x.rows(0, tokens));
+      for (int t = 0; t < tokens; t++) {
+        assertThat(bits(whole.rows(t, t + 1).columns(0, 100)))
+            .isEqualTo(bits(part.rows(t, t + 1)));
+      }
+    }
   }
 
   @Test

@@ -14,6 +14,8 @@ import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Weight;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.lang.management.ManagementFactory;
+import java.lang.management.ThreadMXBean;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -28,10 +30,14 @@ import java.util.stream.IntStream;
  *   -Dexec.args="-cp %classpath --enable-native-access=ALL-UNNAMED dev.lathe.backend.cpu.CpuBench 2"
  * </pre>
  *
- * <p>Figures are medians. Weights that are streamed come from a ring larger than any cache.
+ * <p>With {@code -Dlathe.bench.cputime=true} and one thread, processor time is taken instead of
+ * elapsed time, for machines that are busy with something else. Figures are medians. Weights that
+ * are streamed come from a ring larger than any cache.
  */
 public final class CpuBench {
   private static final long RING_BYTES = 192L << 20;
+
+  private static final ThreadMXBean THREADS = ManagementFactory.getThreadMXBean();
 
   private CpuBench() {}
 
@@ -346,9 +352,11 @@ public final class CpuBench {
     return sorted[sorted.length / 2];
   }
 
+  /** Alone, a thread's own time is taken: it leaves out what other programs took meanwhile. */
   private static double time(Runnable call) {
-    long start = System.nanoTime();
+    boolean alone = Boolean.getBoolean("lathe.bench.cputime");
+    long start = alone ? THREADS.getCurrentThreadCpuTime() : System.nanoTime();
     call.run();
-    return System.nanoTime() - start;
+    return (alone ? THREADS.getCurrentThreadCpuTime() : System.nanoTime()) - start;
   }
 }
