@@ -209,28 +209,6 @@ class VerbsTest {
     assertThat(json.get("advice").size()).isPositive();
   }
 
-  @Test
-  void doctorSaysWhatRunsAndWhatNotAndWhy() {
-    ObjectNode json = Run.lathe("doctor", "--json").json();
-    for (JsonNode backend : json.get("backends")) {
-      assertThat(keys(backend))
-          .contains(
-              "name",
-              "usable",
-              "reason",
-              "device",
-              "memory_bytes",
-              "peak_bandwidth_gbs",
-              "peak_tflops");
-      assertThat(backend.get("reason").stringValue()).isNotBlank();
-    }
-    assertThat(json.get("backends").valueStream().map(b -> b.get("name").stringValue()))
-        .containsExactly("cuda", "cpu", "reference");
-    assertThat(json.get("backends").get(1).get("usable").booleanValue()).isTrue();
-    assertThat(json.get("tokenizer").get("usable").booleanValue()).isTrue();
-    assertThat(json.get("native_build").has("cpu")).isTrue();
-  }
-
   /** Ctrl-C interrupts the thread that works; here it has been pressed before the work begins. */
   @ParameterizedTest
   @ValueSource(strings = {"quantize", "prune", "eval", "profile", "generate", "optimize"})
