@@ -12,7 +12,9 @@ final class HtmlSummary {
 
   static void write(StringBuilder out, OptimizeResults results, Verdict verdict) {
     out.append("<header>\n<p class=\"overline\">Lathe · optimization report</p>\n");
-    out.append("<h1>%s.</h1>\n".formatted(escape(verdict.headline())));
+    // A percent sign does not stand alone on a line.
+    String headline = escape(verdict.headline()).replace(" %", "&nbsp;%");
+    out.append("<h1>%s.</h1>\n".formatted(headline));
     out.append(
         "<p class=\"lead\"><strong>%s</strong>, %s parameters, recipe <strong>%s</strong>, on %s (%s).</p>\n"
             .formatted(

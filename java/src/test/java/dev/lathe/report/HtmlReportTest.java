@@ -17,7 +17,8 @@ class HtmlReportTest {
 
   @Test
   void theVerdictStandsBeforeAnyTable() {
-    int verdict = HTML.indexOf("<h1>3.83 times smaller and 11.3 times faster, for 0.083 % more");
+    int verdict =
+        HTML.indexOf("<h1>3.83 times smaller and 11.3 times faster, for 0.083&nbsp;% more");
     assertThat(verdict).isPositive();
     assertThat(HTML.indexOf("<table>")).isGreaterThan(verdict);
     assertThat(HTML).contains("perplexity +905 % where +1.50 % is allowed");
