@@ -228,8 +228,9 @@ int32_t lathe_cpu_attention(lathe_cpu* cpu, float* out, int64_t out_stride, cons
   if (!cpu->reserve(kernels.attention_scratch(worst))) {
     return LATHE_NO_MEMORY;
   }
-  /* Two multiply-adds an element of each key; by several threads where that is more than some 20 microseconds. */
-  constexpr int64_t kWorthThreads = 400'000;
+  /* Two multiply-adds an element of each key; by several threads where that is more than some 3 microseconds: a thread
+   * that still spins after the layer before takes its share within a fraction of one. */
+  constexpr int64_t kWorthThreads = 80'000;
   constexpr int64_t kTokensPerTask = 16;
   bool alone = cpu->pool.threads() == 1 || scores * heads * (head_dim + 16) < kWorthThreads;
   if (alone) {
@@ -242,6 +243,22 @@ int32_t lathe_cpu_attention(lathe_cpu* cpu, float* out, int64_t out_stride, cons
         }
       }
     }
+    return LATHE_OK;
+  }
+  if (tokens == sequences) { /* decode: one token each, cut without a list of the pieces */
+    int64_t pieces = sequences * kv_heads;
+    int64_t tasks = std::min<int64_t>(pieces, cpu->pool.threads() * 4);
+    auto body = [&](int64_t task, int thread) {
+      for (int64_t i = pieces * task / tasks; i < pieces * (task + 1) / tasks; i++) {
+        int64_t s = i / kv_heads;
+        int64_t fresh = query_starts[s + 1] - query_starts[s];
+        if (fresh > 0) {
+          kernels.attention(item(s, int32_t(i % kv_heads), 0, fresh), half != 0,
+                            cpu->scratch[size_t(thread)].floats(0));
+        }
+      }
+    };
+    lathe::parallel(cpu->pool, tasks, body);
     return LATHE_OK;
   }
   std::vector<AttentionItem> items;

@@ -18,35 +18,53 @@ int64_t attentionScratch(const lathe::AttentionItem& item) {
   return single > prompt ? single : prompt;
 }
 
-/* Scores to weights that are still to be divided by the sum that is returned. */
-INLINE float softmax(float* scores, int64_t n, float scale) {
-  vec most = vset(-__builtin_inff());
+/* Scores of G heads to weights that are still to be divided by their sums. The heads take turns, so that one's latencies
+ * hide another's; each adds in the order that it has alone. */
+template <int G> INLINE void softmax(float* scores, int64_t stride, int64_t n, float scale, float* sums) {
   vec factor = vset(scale);
+  vec most[G];
+  vec sum[G];
+  vec shift[G];
+#pragma GCC unroll 4
+  for (int g = 0; g < G; g++) {
+    most[g] = vset(-__builtin_inff());
+    sum[g] = vzero();
+  }
   int64_t i = 0;
   for (; i + W <= n; i += W) {
-    vec v = vmul(vload(scores + i), factor);
-    vstore(scores + i, v);
-    most = vmax(v, most);
+#pragma GCC unroll 4
+    for (int g = 0; g < G; g++) {
+      vec v = vmul(vload(scores + g * stride + i), factor);
+      vstore(scores + g * stride + i, v);
+      most[g] = vmax(v, most[g]);
+    }
   }
-  float largest = vmax1(most);
-  for (; i < n; i++) {
-    scores[i] *= scale;
-    largest = scores[i] > largest ? scores[i] : largest;
+  for (int g = 0; g < G; g++) {
+    float largest = vmax1(most[g]);
+    for (int64_t k = i; k < n; k++) {
+      float& score = scores[g * stride + k];
+      score *= scale;
+      largest = score > largest ? score : largest;
+    }
+    shift[g] = vset(largest);
   }
-  vec shift = vset(largest);
-  vec sum = vzero();
   for (i = 0; i + W <= n; i += W) {
-    vec v = vexp(vsub(vload(scores + i), shift));
-    vstore(scores + i, v);
-    sum = vadd(sum, v);
+#pragma GCC unroll 4
+    for (int g = 0; g < G; g++) {
+      vec v = vexp(vsub(vload(scores + g * stride + i), shift[g]));
+      vstore(scores + g * stride + i, v);
+      sum[g] = vadd(sum[g], v);
+    }
   }
-  if (i < n) {
-    int count = int(n - i);
-    vec v = vexp(vsub(vloadn(scores + i, count), shift));
-    vstoren(scores + i, v, count);
-    sum = vadd(sum, vkeep((1u << count) - 1, v));
+  for (int g = 0; g < G; g++) {
+    if (i < n) {
+      int count = int(n - i);
+      vec v = vexp(vsub(vloadn(scores + g * stride + i, count), shift[g]));
+      vstoren(scores + g * stride + i, v, count);
+      sum[g] = vadd(sum[g], vkeep((1u << count) - 1, v));
+    }
+    sums[g] = vsum1(sum[g]);
   }
-  return vsum1(sum);
 }
 
 template <bool Half> INLINE vec loadValue(const uint8_t* p, int64_t index, int n) {
@@ -175,9 +193,7 @@ void attendNarrow(const lathe::AttentionItem& item, int64_t keys, const float* q
     }
   }
   float sums[G];
-  for (int g = 0; g < G; g++) {
-    sums[g] = softmax(scores + g * stride, keys, item.scale);
-  }
+  softmax<G>(scores, stride, keys, item.scale, sums);
   vec acc[G][4];
   for (int g = 0; g < G; g++) {
     for (int i = 0; i < 4; i++) {
@@ -233,7 +249,7 @@ template <bool Half> void attendToken(const lathe::AttentionItem& item, int64_t 
     int64_t heads = item.group - g < 4 ? item.group - g : 4;
     float sums[4];
     for (int64_t i = 0; i < heads; i++) {
-      sums[i] = softmax(scores + (g + i) * stride, keys, item.scale);
+      softmax<1>(scores + (g + i) * stride, stride, keys, item.scale, sums + i);
     }
     const float* weights = scores + g * stride;
     float* to = out + g * item.head_dim;

@@ -6,9 +6,19 @@ using lathe::Kernels;
 
 namespace {
 
-/* Handing work to another thread and waiting for it costs some microseconds: below this much work one thread is faster.
- * The estimate takes 8 bytes or 32 multiply-adds a nanosecond. */
-constexpr int64_t kWorthThreadsNanos = 20'000;
+/* Handing work to a thread that still spins costs a fraction of a microsecond, waking one that sleeps some: below this
+ * much work one thread is faster. */
+constexpr int64_t kWorthThreadsNanos = 2'000;
+constexpr int64_t kTaskNanos = 1'000;
+constexpr int64_t kSmallNanos = 40'000;
+constexpr int64_t kRowsOfATile = 8;
+
+/* What one thread does in a nanosecond: bytes that a cache holds from call to call, bytes that it does not, and
+ * multiply-adds. Rough, and no more is needed: products of two microseconds are about even either way. */
+constexpr int64_t kCachedBytesPerNano = 64;
+constexpr int64_t kMemoryBytesPerNano = 8;
+constexpr int64_t kMultiplyAddsPerNano = 64;
+constexpr int64_t kCacheBytes = 1 << 20;
 
 int64_t bytesPerColumn8(const lathe_weight& w) { /* of a row, in eighths of a byte per column */
   switch (w.kind) {
@@ -23,7 +33,9 @@ int64_t bytesPerColumn8(const lathe_weight& w) { /* of a row, in eighths of a by
 }
 
 int64_t nanos(const lathe_weight& w, int64_t tokens) {
-  return std::max(w.rows * w.cols * bytesPerColumn8(w) / 64, w.rows * w.cols * tokens / 32);
+  int64_t bytes = w.rows * w.cols * bytesPerColumn8(w) / 8;
+  int64_t rate = bytes <= kCacheBytes ? kCachedBytesPerNano : kMemoryBytesPerNano;
+  return std::max(bytes / rate, w.rows * w.cols * tokens / kMultiplyAddsPerNano);
 }
 
 struct Part {
@@ -61,6 +73,25 @@ int32_t lathe_cpu_linear(lathe_cpu* cpu, float* out, int64_t out_stride, const f
                      bias ? bias + column : nullptr, add != 0, cpu->scratch[0].floats(0));
       column += parts[i].rows;
     }
+    return LATHE_OK;
+  }
+  if (work < kSmallNanos) {
+    /* A few ranges of rows, across the parts: nothing is allocated, nothing is planned. */
+    int64_t units = (weight->rows + kRowsOfATile - 1) / kRowsOfATile;
+    int64_t pieces = std::min<int64_t>(units, std::clamp<int64_t>(work / kTaskNanos, threads, threads * 4));
+    auto range = [&](int64_t index, int thread) {
+      int64_t from = units * index / pieces * kRowsOfATile;
+      int64_t to = std::min(weight->rows, units * (index + 1) / pieces * kRowsOfATile);
+      for (int64_t i = 0, column = 0; i < count && column < to; column += parts[i].rows, i++) {
+        int64_t row0 = std::max<int64_t>(0, from - column);
+        int64_t row1 = std::min(parts[i].rows, to - column);
+        if (row0 < row1) {
+          kernels.linear(parts[i], row0, row1, x, x_stride, tokens, out + column + row0, out_stride,
+                         bias ? bias + column + row0 : nullptr, add != 0, cpu->scratch[size_t(thread)].floats(0));
+        }
+      }
+    };
+    lathe::parallel(cpu->pool, pieces, range);
     return LATHE_OK;
   }
   /* Some tasks a thread, so that one that is held up holds up little; none so small that claiming it shows. */

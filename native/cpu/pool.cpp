@@ -24,7 +24,7 @@ Pool::Pool(int threads) : threads_(threads) {
 }
 
 Pool::~Pool() {
-  stop_.store(true, std::memory_order_release);
+  stop_.store(true, std::memory_order_seq_cst);
   wake_.fetch_add(1, std::memory_order_release);
   wake_.notify_all();
   for (std::thread& worker : workers_) {
@@ -33,12 +33,12 @@ Pool::~Pool() {
 }
 
 bool Pool::runOne(int thread) {
-  uint64_t ticket = ticket_.load(std::memory_order_acquire);
+  uint64_t ticket = job_.ticket.load(std::memory_order_acquire);
   while ((ticket & 0xffffffffu) != 0) {
-    if (ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
+    if (job_.ticket.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
       /* The job cannot end before this task has: its members stay as they are. */
-      uint32_t count = count_;
-      function_(job_, int64_t(count) - int64_t(ticket & 0xffffffffu), thread);
+      uint32_t count = job_.count;
+      job_.function(job_.argument, int64_t(count) - int64_t(ticket & 0xffffffffu), thread);
       if (done_.fetch_add(1, std::memory_order_acq_rel) + 1 == count) {
         done_.notify_one();
       }
@@ -48,26 +48,29 @@ bool Pool::runOne(int thread) {
   return false;
 }
 
-void Pool::run(TaskFunction function, void* job, int64_t tasks) {
+void Pool::run(TaskFunction function, void* argument, int64_t tasks) {
   if (threads_ == 1 || tasks <= 1) {
     for (int64_t task = 0; task < tasks; task++) {
-      function(job, task, 0);
+      function(argument, task, 0);
     }
     return;
   }
-  function_ = function;
-  job_ = job;
-  count_ = uint32_t(tasks);
+  job_.function = function;
+  job_.argument = argument;
+  job_.count = uint32_t(tasks);
   done_.store(0, std::memory_order_relaxed);
-  uint64_t number = (ticket_.load(std::memory_order_relaxed) >> 32) + 1;
-  ticket_.store(number << 32 | uint64_t(tasks), std::memory_order_release);
-  wake_.fetch_add(1, std::memory_order_release);
-  wake_.notify_all();
+  uint64_t number = (job_.ticket.load(std::memory_order_relaxed) >> 32) + 1;
+  /* Sequentially consistent with sleep(): either this sees the sleeper, or the sleeper sees the tasks. */
+  job_.ticket.store(number << 32 | uint64_t(tasks), std::memory_order_seq_cst);
+  if (sleepers_.load(std::memory_order_seq_cst) != 0) {
+    wake_.fetch_add(1, std::memory_order_release);
+    wake_.notify_all();
+  }
   while (runOne(0)) {
   }
   for (int spin = 0;; spin++) {
     uint32_t done = done_.load(std::memory_order_acquire);
-    if (done == count_) {
+    if (done == job_.count) {
       return;
     }
     if (spin < kSpins) {
@@ -78,21 +81,27 @@ void Pool::run(TaskFunction function, void* job, int64_t tasks) {
   }
 }
 
+/* Until there are tasks, or the pool ends. */
+void Pool::sleep() {
+  uint32_t seen = wake_.load(std::memory_order_acquire);
+  sleepers_.fetch_add(1, std::memory_order_seq_cst);
+  if ((job_.ticket.load(std::memory_order_seq_cst) & 0xffffffffu) == 0 && !stop_.load(std::memory_order_seq_cst)) {
+    wake_.wait(seen, std::memory_order_acquire);
+  }
+  sleepers_.fetch_sub(1, std::memory_order_seq_cst);
+}
+
 void Pool::work(int thread) {
-  uint32_t seen = 0;
-  while (true) {
-    uint32_t now = wake_.load(std::memory_order_acquire);
-    for (int spin = 0; now == seen && spin < kSpins; spin++) {
-      pauseCpu();
-      now = wake_.load(std::memory_order_acquire);
+  while (!stop_.load(std::memory_order_acquire)) {
+    bool found = false;
+    for (int spin = 0; spin < kSpins && !found; spin++) {
+      found = (job_.ticket.load(std::memory_order_relaxed) & 0xffffffffu) != 0;
+      if (!found) {
+        pauseCpu();
+      }
     }
-    if (now == seen) {
-      wake_.wait(seen, std::memory_order_acquire);
-      now = wake_.load(std::memory_order_acquire);
-    }
-    seen = now;
-    if (stop_.load(std::memory_order_acquire)) {
-      return;
+    if (!found) {
+      sleep();
     }
     while (runOne(thread)) {
     }

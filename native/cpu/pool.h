@@ -26,14 +26,19 @@ class Pool {
  private:
   void work(int thread);
   bool runOne(int thread);
+  void sleep();
 
   int threads_;
-  TaskFunction function_ = nullptr;
-  void* job_ = nullptr;
-  uint32_t count_ = 0;
-  alignas(64) std::atomic<uint64_t> ticket_{0};
+  /* What a worker that spins looks at and what it then needs lie in one line, so that one transfer brings both. */
+  struct alignas(64) Job {
+    std::atomic<uint64_t> ticket{0}; /* job number above, tasks left below */
+    TaskFunction function = nullptr;
+    void* argument = nullptr;
+    uint32_t count = 0;
+  } job_;
   alignas(64) std::atomic<uint32_t> done_{0};
   alignas(64) std::atomic<uint32_t> wake_{0};
+  std::atomic<uint32_t> sleepers_{0};
   std::atomic<bool> stop_{false};
   std::vector<std::thread> workers_;
 };
