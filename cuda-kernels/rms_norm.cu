@@ -40,7 +40,8 @@ __device__ __forceinline__ float squares(const T* x, int cols, int first, int st
 }
 
 template <class T>
-__device__ __forceinline__ void scale(T* out, const T* x, const T* w, float factor, int cols, int first, int stride, bool packed) {
+__device__ __forceinline__ void scale(T* out, const T* x, const T* w, float factor, int cols, int first, int stride,
+                                      bool packed) {
   if (packed) {
     Pack<T>* out_packs = reinterpret_cast<Pack<T>*>(out);
     const Pack<T>* packs = reinterpret_cast<const Pack<T>*>(x);
@@ -97,6 +98,7 @@ LATHE_KERNEL(rms_norm_warp_f32, 1024, (float* out, const float* x, const float* 
 LATHE_KERNEL(rms_norm_block_bf16, 1024, (bf16* out, const bf16* x, const bf16* w, int64_t rows, int cols, float eps)) {
   rms_norm_block(out, x, w, rows, cols, eps);
 }
-LATHE_KERNEL(rms_norm_block_f32, 1024, (float* out, const float* x, const float* w, int64_t rows, int cols, float eps)) {
+LATHE_KERNEL(rms_norm_block_f32, 1024,
+             (float* out, const float* x, const float* w, int64_t rows, int cols, float eps)) {
   rms_norm_block(out, x, w, rows, cols, eps);
 }

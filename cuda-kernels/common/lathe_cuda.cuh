@@ -13,17 +13,17 @@
 
 #include <lathe_device.h>
 
-#define LATHE_KERNEL(NAME, MAX_THREADS, PARAMS)                                                                \
-  static void NAME PARAMS;                                                                                     \
-  [[gnu::used]] static const ::lathe::emulator::Registration NAME##_registration{                              \
-      #NAME, MAX_THREADS, std::integral_constant<decltype(&NAME), &NAME>()};                                   \
+#define LATHE_KERNEL(NAME, MAX_THREADS, PARAMS)                                   \
+  static void NAME PARAMS;                                                        \
+  [[gnu::used]] static const ::lathe::emulator::Registration NAME##_registration{ \
+      #NAME, MAX_THREADS, std::integral_constant<decltype(&NAME), &NAME>()};      \
   static void NAME PARAMS
 
-#define LATHE_SHARED(TYPE, NAME, EXTENTS)                                                                      \
-  using NAME##_array = TYPE EXTENTS;                                                                           \
-  static char NAME##_site;                                                                                     \
-  NAME##_array& NAME =                                                                                         \
-      *static_cast<NAME##_array*>(::lathe::emulator::shared(&NAME##_site, sizeof(NAME##_array), alignof(NAME##_array)))
+#define LATHE_SHARED(TYPE, NAME, EXTENTS)           \
+  using NAME##_array = TYPE EXTENTS;                \
+  static char NAME##_site;                          \
+  NAME##_array& NAME = *static_cast<NAME##_array*>( \
+      ::lathe::emulator::shared(&NAME##_site, sizeof(NAME##_array), alignof(NAME##_array)))
 
 #define LATHE_DYNAMIC_SHARED(TYPE, NAME) TYPE* NAME = static_cast<TYPE*>(::lathe::emulator::dynamic_shared())
 
@@ -33,7 +33,7 @@
 
 #define LATHE_KERNEL(NAME, MAX_THREADS, PARAMS) extern "C" __global__ void __launch_bounds__(MAX_THREADS) NAME PARAMS
 #define LATHE_SHARED(TYPE, NAME, EXTENTS) __shared__ TYPE NAME EXTENTS
-#define LATHE_DYNAMIC_SHARED(TYPE, NAME)             \
+#define LATHE_DYNAMIC_SHARED(TYPE, NAME)                                \
   extern __shared__ __align__(16) unsigned char lathe_dynamic_shared[]; \
   TYPE* NAME = reinterpret_cast<TYPE*>(lathe_dynamic_shared)
 

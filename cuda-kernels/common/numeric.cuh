@@ -15,4 +15,6 @@ struct alignas(16) Pack {
   T values[kCount];
 };
 
-__device__ __forceinline__ bool is_aligned16(const void* address) { return reinterpret_cast<uintptr_t>(address) % 16 == 0; }
+__device__ __forceinline__ bool is_aligned16(const void* address) {
+  return reinterpret_cast<uintptr_t>(address) % 16 == 0;
+}

@@ -42,7 +42,9 @@ LATHE_KERNEL(warp_barrier_right, 1024, (float* out, const float* x)) {
 }
 
 /** Every block writes the same place. */
-LATHE_KERNEL(blocks_collide, 1024, (float* out, const float* x)) { out[threadIdx.x] = x[blockIdx.x * blockDim.x + threadIdx.x]; }
+LATHE_KERNEL(blocks_collide, 1024, (float* out, const float* x)) {
+  out[threadIdx.x] = x[blockIdx.x * blockDim.x + threadIdx.x];
+}
 
 /** The bounds test lets one thread too many through: <= for <. */
 LATHE_KERNEL(write_one_past, 1024, (float* out, const float* x, int count)) {
@@ -120,7 +122,8 @@ LATHE_KERNEL(endless_recursion, 1024, (float* out, const float* x)) {
 }
 
 /** RMSNorm whose sum stops one column early: canary of the comparison with the reference, not of the checks. */
-LATHE_KERNEL(rms_norm_without_last_column_f32, 1024, (float* out, const float* x, const float* w, int64_t rows, int cols, float eps)) {
+LATHE_KERNEL(rms_norm_without_last_column_f32, 1024,
+             (float* out, const float* x, const float* w, int64_t rows, int cols, float eps)) {
   for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
     const float* x_row = x + row * cols;
     float sum = 0;

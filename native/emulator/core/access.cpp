@@ -10,7 +10,8 @@ void BlockRunner::access(uintptr_t address, size_t bytes, size_t alignment, Acce
   if (memory_->contains(address)) {
     access_global(address, bytes, kind);
     if (address % alignment != 0)
-      fail({.kind = FaultKind::kMisaligned, .access = kind, .address = address, .bytes = bytes, .alignment = alignment});
+      fail(
+          {.kind = FaultKind::kMisaligned, .access = kind, .address = address, .bytes = bytes, .alignment = alignment});
     return;
   }
   if (me().stack->contains(address)) return;
@@ -18,8 +19,16 @@ void BlockRunner::access(uintptr_t address, size_t bytes, size_t alignment, Acce
     if (address >= range.low && address + bytes <= range.high && (range.writable || kind == Access::kRead)) return;
   for (unsigned i = 0; i < count_; i++)
     if (threads_[i].stack->contains(address))
-      fail({.kind = FaultKind::kOutOfBounds, .access = kind, .address = address, .bytes = bytes, .detail = "the stack of another thread"});
-  fail({.kind = FaultKind::kOutOfBounds, .access = kind, .address = address, .bytes = bytes, .detail = "not device memory"});
+      fail({.kind = FaultKind::kOutOfBounds,
+            .access = kind,
+            .address = address,
+            .bytes = bytes,
+            .detail = "the stack of another thread"});
+  fail({.kind = FaultKind::kOutOfBounds,
+        .access = kind,
+        .address = address,
+        .bytes = bytes,
+        .detail = "not device memory"});
 }
 
 void BlockRunner::access_global(uintptr_t address, size_t bytes, Access kind) {
@@ -35,9 +44,16 @@ void BlockRunner::access_global(uintptr_t address, size_t bytes, Access kind) {
     Shadow& shadow = shadows[i];
     // Races first: what another thread has not written yet in this order, it will have in another.
     if (conflicts(shadow.writer, shared, atomic)) race(address + i, bytes, kind, shadow.writer, Access::kWrite);
-    if (writes && conflicts(shadow.reader, shared, atomic)) race(address + i, bytes, kind, shadow.reader, Access::kRead);
+    if (writes && conflicts(shadow.reader, shared, atomic))
+      race(address + i, bytes, kind, shadow.reader, Access::kRead);
     if (reads && states[i] != ByteState::kInitialized && !unchecked_writes_ && unwritten_.kind == FaultKind::kNone)
-      unwritten_ = {.kind = FaultKind::kUninitialized, .access = kind, .address = address + i, .bytes = bytes, .block = block_, .thread = me().index, .code = code_};
+      unwritten_ = {.kind = FaultKind::kUninitialized,
+                    .access = kind,
+                    .address = address + i,
+                    .bytes = bytes,
+                    .block = block_,
+                    .thread = me().index,
+                    .code = code_};
     if (writes) {
       states[i] = ByteState::kInitialized;
       shadow.writer = mine;

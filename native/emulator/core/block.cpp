@@ -143,7 +143,8 @@ void BlockRunner::deadlock() {
     fault_.kind = FaultKind::kDeadlock;
     fault_.block = block_;
     fault_.thread = threads_[i].index;
-    fault_.detail = in_warp ? "waits for lanes of its warp that never come" : "waits at __syncthreads for threads that never come";
+    fault_.detail =
+        in_warp ? "waits for lanes of its warp that never come" : "waits at __syncthreads for threads that never come";
     if (in_warp) return;  // the likelier cause: whoever waits in a warp keeps the others from the barrier
   }
 }
@@ -185,7 +186,8 @@ uint32_t BlockRunner::ballot(uint32_t mask, bool predicate) {
 uint64_t BlockRunner::meet(WarpOperation operation, uint32_t mask, uint64_t value, unsigned source) {
   CudaThread& thread = me();
   unsigned warp = current_ / kWarp, lane = current_ % kWarp;
-  if ((mask >> lane & 1) == 0) fail({.kind = FaultKind::kDivergence, .detail = "is not in the mask of its own warp operation"});
+  if ((mask >> lane & 1) == 0)
+    fail({.kind = FaultKind::kDivergence, .detail = "is not in the mask of its own warp operation"});
   thread.operation = operation;
   thread.mask = mask;
   thread.value = value;
@@ -219,8 +221,7 @@ bool BlockRunner::complete(unsigned warp_index, unsigned lane) {
   for (unsigned i = 0; i < kWarp; i++) {
     if ((here >> i & 1) == 0) continue;
     if (operation == WarpOperation::kShuffle) {
-      if ((here >> lanes[i].source & 1) == 0)
-        diverged(i, "shuffles a value from a lane that does not take part");
+      if ((here >> lanes[i].source & 1) == 0) diverged(i, "shuffles a value from a lane that does not take part");
       lanes[i].result = lanes[lanes[i].source].value;
     } else {
       lanes[i].result = votes;
@@ -242,7 +243,9 @@ uintptr_t BlockRunner::place_shared(size_t bytes, size_t alignment) {
   uintptr_t address = (shared_next_ + kSharedRedZoneBytes + alignment - 1) / alignment * alignment;
   uintptr_t end = address + bytes;
   if (end + kSharedRedZoneBytes > arena + Memory::kSharedBytes)
-    fail({.kind = FaultKind::kSharedMemoryExceeded, .bytes = bytes, .detail = "declares more shared memory than there is"});
+    fail({.kind = FaultKind::kSharedMemoryExceeded,
+          .bytes = bytes,
+          .detail = "declares more shared memory than there is"});
   std::memset(reinterpret_cast<void*>(address), Memory::kPoison, bytes);
   memory_->mark(address, bytes, ByteState::kAllocated);
   shared_next_ = end;
@@ -254,7 +257,9 @@ void* BlockRunner::shared(const void* site, size_t bytes, size_t alignment) {
     if (array.site == site) return reinterpret_cast<void*>(array.address);
   static_shared_bytes_ += bytes;
   if (static_shared_bytes_ > kMaxStaticSharedBytes)
-    fail({.kind = FaultKind::kSharedMemoryExceeded, .bytes = static_shared_bytes_, .detail = "declares more than 48 KiB of static shared memory"});
+    fail({.kind = FaultKind::kSharedMemoryExceeded,
+          .bytes = static_shared_bytes_,
+          .detail = "declares more than 48 KiB of static shared memory"});
   uintptr_t address = place_shared(bytes, alignment);
   shared_arrays_.push_back({site, address, bytes});
   return reinterpret_cast<void*>(address);

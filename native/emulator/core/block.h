@@ -118,9 +118,9 @@ class BlockRunner {
   unsigned exited_ = 0;
   unsigned at_barrier_ = 0;
   unsigned current_ = 0;
-  unsigned spins_ = 0;  // since a thread last returned or all came to a barrier
+  unsigned spins_ = 0;          // since a thread last returned or all came to a barrier
   const void* code_ = nullptr;  // of the access that is being checked
-  void* home_ = nullptr;  // where run_block goes on when no thread can
+  void* home_ = nullptr;        // where run_block goes on when no thread can
 
   const Grid* grid_ = nullptr;
   Schedule* schedule_ = nullptr;

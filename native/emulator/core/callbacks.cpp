@@ -25,12 +25,12 @@ extern "C" {
 #define LATHE_CODE __builtin_return_address(0)
 #define LATHE_CALLBACK(NAME, BYTES, ALIGNMENT, ACCESS) \
   LATHE_EMULATOR_API void NAME##BYTES(void* address) { check(address, BYTES, ALIGNMENT, ACCESS, LATHE_CODE); }
-#define LATHE_ACCESS(BYTES)                                              \
-  LATHE_CALLBACK(__tsan_read, BYTES, BYTES, Access::kRead)               \
-  LATHE_CALLBACK(__tsan_write, BYTES, BYTES, Access::kWrite)             \
-  LATHE_CALLBACK(__tsan_unaligned_read, BYTES, 1, Access::kRead)         \
-  LATHE_CALLBACK(__tsan_unaligned_write, BYTES, 1, Access::kWrite)       \
-  LATHE_CALLBACK(__tsan_volatile_read, BYTES, BYTES, Access::kRead)      \
+#define LATHE_ACCESS(BYTES)                                         \
+  LATHE_CALLBACK(__tsan_read, BYTES, BYTES, Access::kRead)          \
+  LATHE_CALLBACK(__tsan_write, BYTES, BYTES, Access::kWrite)        \
+  LATHE_CALLBACK(__tsan_unaligned_read, BYTES, 1, Access::kRead)    \
+  LATHE_CALLBACK(__tsan_unaligned_write, BYTES, 1, Access::kWrite)  \
+  LATHE_CALLBACK(__tsan_volatile_read, BYTES, BYTES, Access::kRead) \
   LATHE_CALLBACK(__tsan_volatile_write, BYTES, BYTES, Access::kWrite)
 
 LATHE_ACCESS(1)
@@ -39,10 +39,15 @@ LATHE_ACCESS(4)
 LATHE_ACCESS(8)
 LATHE_ACCESS(16)
 
-LATHE_EMULATOR_API void __tsan_read_range(void* address, size_t bytes) { check(address, bytes, 1, Access::kRead, LATHE_CODE); }
-LATHE_EMULATOR_API void __tsan_write_range(void* address, size_t bytes) { check(address, bytes, 1, Access::kWrite, LATHE_CODE); }
+LATHE_EMULATOR_API void __tsan_read_range(void* address, size_t bytes) {
+  check(address, bytes, 1, Access::kRead, LATHE_CODE);
+}
+LATHE_EMULATOR_API void __tsan_write_range(void* address, size_t bytes) {
+  check(address, bytes, 1, Access::kWrite, LATHE_CODE);
+}
 LATHE_EMULATOR_API void __tsan_func_entry(void*) {
-  if (BlockRunner* runner = runner_or_null()) runner->check_stack(reinterpret_cast<uintptr_t>(__builtin_frame_address(0)));
+  if (BlockRunner* runner = runner_or_null())
+    runner->check_stack(reinterpret_cast<uintptr_t>(__builtin_frame_address(0)));
 }
 LATHE_EMULATOR_API void __tsan_func_exit(void*) {}
 LATHE_EMULATOR_API void __tsan_init() {}

@@ -10,10 +10,14 @@ unsigned lane() { return current_runner().linear_thread() % BlockRunner::kWarp; 
 
 void sync_threads() { current_runner().sync_threads(); }
 void sync_warp(uint32_t mask) { current_runner().sync_warp(mask); }
-uint64_t shuffle(uint32_t mask, uint64_t value, unsigned source) { return current_runner().shuffle(mask, value, source); }
+uint64_t shuffle(uint32_t mask, uint64_t value, unsigned source) {
+  return current_runner().shuffle(mask, value, source);
+}
 uint32_t ballot(uint32_t mask, bool predicate) { return current_runner().ballot(mask, predicate); }
 void thread_fence() { current_runner().fence(); }
-void* shared(const void* site, size_t bytes, size_t alignment) { return current_runner().shared(site, bytes, alignment); }
+void* shared(const void* site, size_t bytes, size_t alignment) {
+  return current_runner().shared(site, bytes, alignment);
+}
 void* dynamic_shared() { return current_runner().dynamic_shared(); }
 
 void before_atomic(const volatile void* address, size_t bytes) {

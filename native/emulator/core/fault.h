@@ -32,10 +32,10 @@ struct Fault {
   bool in_dynamic_shared = false;
   // The other side of a race.
   Access other_access = Access::kRead;
-  int other_thread = -1;      // linear index in its block; -1: one of several
-  long other_block = -1;      // linear index in the grid; -1: the same block
-  const void* code = nullptr; // where the access returns to
-  const char* detail = "";    // a string literal
+  int other_thread = -1;       // linear index in its block; -1: one of several
+  long other_block = -1;       // linear index in the grid; -1: the same block
+  const void* code = nullptr;  // where the access returns to
+  const char* detail = "";     // a string literal
 };
 
 }  // namespace lathe::emulator

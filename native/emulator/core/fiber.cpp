@@ -52,8 +52,8 @@ Stack::~Stack() { munmap(reinterpret_cast<void*>(low_ - kGuardBytes), kGuardByte
 
 void* Stack::prepare(void (*entry)()) const {
   auto top = reinterpret_cast<void**>(high());
-  *--top = nullptr;                          // the return address of `entry`; also aligns its frame as a call would
-  *--top = reinterpret_cast<void*>(entry);   // where the switch returns to
+  *--top = nullptr;                         // the return address of `entry`; also aligns its frame as a call would
+  *--top = reinterpret_cast<void*>(entry);  // where the switch returns to
   for (int i = 0; i < 6; i++) *--top = nullptr;
   return top;
 }

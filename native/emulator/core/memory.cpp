@@ -99,7 +99,9 @@ bool Memory::is_allocated(uintptr_t address, size_t bytes) const {
   return range_of(address, &start, &size) && bytes <= size - (address - start);
 }
 
-void Memory::mark(uintptr_t address, size_t bytes, ByteState to) { std::memset(state(address), static_cast<int>(to), bytes); }
+void Memory::mark(uintptr_t address, size_t bytes, ByteState to) {
+  std::memset(state(address), static_cast<int>(to), bytes);
+}
 
 std::string Memory::describe(uintptr_t address) const {
   if (!contains(address)) return "not device memory";

@@ -37,7 +37,7 @@ class Memory {
   static constexpr size_t kDeviceBytes = size_t{16} << 30;
   static constexpr size_t kSharedBytes = 1 << 20;  // at the window's start: the shared memory of the block that runs
   static constexpr size_t kRedZoneBytes = 4096;
-  static constexpr uint8_t kPoison = 0xff;         // NaN in every float format, and an index that is out of bounds
+  static constexpr uint8_t kPoison = 0xff;  // NaN in every float format, and an index that is out of bounds
 
   Memory();
   ~Memory();

@@ -29,7 +29,9 @@ class Schedule {
   const std::string& name() const { return name_; }
 
   /** The thread that a block of `count` starts with. */
-  int first(const RunnableSet& runnable, unsigned count) { return next(runnable, kind_ == Kind::kReverse ? 0 : count - 1, count); }
+  int first(const RunnableSet& runnable, unsigned count) {
+    return next(runnable, kind_ == Kind::kReverse ? 0 : count - 1, count);
+  }
   /** The thread after `current` of `count`, or -1 where none can go on. */
   int next(const RunnableSet& runnable, unsigned current, unsigned count);
   std::vector<unsigned long> block_order(unsigned long blocks);

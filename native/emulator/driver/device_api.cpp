@@ -13,34 +13,29 @@ constexpr char kName[] = "Lathe emulated GPU";
 
 // Compute capability 8.0: mma.sync and cp.async are there, wgmma and TMA are not.
 constexpr std::pair<int, int> kAttributes[] = {
-    {1, 1024},         // MAX_THREADS_PER_BLOCK
-    {2, 1024},         // MAX_BLOCK_DIM_X, Y, Z
-    {3, 1024},
-    {4, 64},
-    {5, 2147483647},   // MAX_GRID_DIM_X, Y, Z
-    {6, 65535},
-    {7, 65535},
-    {8, 49152},        // MAX_SHARED_MEMORY_PER_BLOCK
-    {10, 32},          // WARP_SIZE
-    {12, 65536},       // MAX_REGISTERS_PER_BLOCK
-    {16, 1},           // MULTIPROCESSOR_COUNT: one block runs at a time
-    {17, 0},           // KERNEL_EXEC_TIMEOUT
-    {18, 0},           // INTEGRATED
-    {19, 1},           // CAN_MAP_HOST_MEMORY
-    {20, 0},           // COMPUTE_MODE
-    {31, 0},           // CONCURRENT_KERNELS
-    {32, 0},           // ECC_ENABLED
-    {39, 1024},        // MAX_THREADS_PER_MULTIPROCESSOR
-    {40, 0},           // ASYNC_ENGINE_COUNT
-    {41, 1},           // UNIFIED_ADDRESSING
-    {75, 8},           // COMPUTE_CAPABILITY_MAJOR, MINOR
-    {76, 0},
-    {78, 1},           // STREAM_PRIORITIES_SUPPORTED
-    {81, 167936},      // MAX_SHARED_MEMORY_PER_MULTIPROCESSOR
-    {82, 65536},       // MAX_REGISTERS_PER_MULTIPROCESSOR
-    {83, 0},           // MANAGED_MEMORY
-    {95, 0},           // COOPERATIVE_LAUNCH
-    {97, 166912},      // MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
+    {1, 1024},                                  // MAX_THREADS_PER_BLOCK
+    {2, 1024},                                  // MAX_BLOCK_DIM_X, Y, Z
+    {3, 1024},    {4, 64},    {5, 2147483647},  // MAX_GRID_DIM_X, Y, Z
+    {6, 65535},   {7, 65535}, {8, 49152},       // MAX_SHARED_MEMORY_PER_BLOCK
+    {10, 32},                                   // WARP_SIZE
+    {12, 65536},                                // MAX_REGISTERS_PER_BLOCK
+    {16, 1},                                    // MULTIPROCESSOR_COUNT: one block runs at a time
+    {17, 0},                                    // KERNEL_EXEC_TIMEOUT
+    {18, 0},                                    // INTEGRATED
+    {19, 1},                                    // CAN_MAP_HOST_MEMORY
+    {20, 0},                                    // COMPUTE_MODE
+    {31, 0},                                    // CONCURRENT_KERNELS
+    {32, 0},                                    // ECC_ENABLED
+    {39, 1024},                                 // MAX_THREADS_PER_MULTIPROCESSOR
+    {40, 0},                                    // ASYNC_ENGINE_COUNT
+    {41, 1},                                    // UNIFIED_ADDRESSING
+    {75, 8},                                    // COMPUTE_CAPABILITY_MAJOR, MINOR
+    {76, 0},      {78, 1},                      // STREAM_PRIORITIES_SUPPORTED
+    {81, 167936},                               // MAX_SHARED_MEMORY_PER_MULTIPROCESSOR
+    {82, 65536},                                // MAX_REGISTERS_PER_MULTIPROCESSOR
+    {83, 0},                                    // MANAGED_MEMORY
+    {95, 0},                                    // COOPERATIVE_LAUNCH
+    {97, 166912},                               // MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
 };
 
 CUresult on_device(CUdevice device, auto body) {
@@ -57,7 +52,8 @@ LATHE_DRIVER CUresult cuInit(unsigned flags) {
     d.initialized = true;
     return CUDA_SUCCESS;
   } catch (const std::bad_alloc&) {
-    fputs("lathe emulator: can't reserve 18 TiB of addresses; is there a limit on virtual memory (ulimit -v)?\n", stderr);
+    fputs("lathe emulator: can't reserve 18 TiB of addresses; is there a limit on virtual memory (ulimit -v)?\n",
+          stderr);
     return CUDA_ERROR_OUT_OF_MEMORY;
   }
 }
@@ -99,8 +95,10 @@ LATHE_DRIVER CUresult cuDeviceTotalMem_v2(size_t* bytes, CUdevice device) {
 
 LATHE_DRIVER CUresult cuDeviceGetAttribute(int* value, int attribute, CUdevice device) {
   return on_device(device, [&](Driver& d) {
-    auto found = std::find_if(std::begin(kAttributes), std::end(kAttributes), [&](auto& a) { return a.first == attribute; });
-    if (found == std::end(kAttributes)) return d.refuse(CUDA_ERROR_INVALID_VALUE, "device attribute %d is not known here", attribute);
+    auto found =
+        std::find_if(std::begin(kAttributes), std::end(kAttributes), [&](auto& a) { return a.first == attribute; });
+    if (found == std::end(kAttributes))
+      return d.refuse(CUDA_ERROR_INVALID_VALUE, "device attribute %d is not known here", attribute);
     *value = found->second;
     return CUDA_SUCCESS;
   });
@@ -122,7 +120,9 @@ namespace {
 
 const char* name_of(CUresult result) {
   switch (result) {
-#define LATHE_RESULT(VALUE, NAME, TEXT) case NAME: return #NAME;
+#define LATHE_RESULT(VALUE, NAME, TEXT) \
+  case NAME:                            \
+    return #NAME;
 #include "results.def"
 #undef LATHE_RESULT
   }
@@ -131,7 +131,9 @@ const char* name_of(CUresult result) {
 
 const char* text_of(CUresult result) {
   switch (result) {
-#define LATHE_RESULT(VALUE, NAME, TEXT) case NAME: return TEXT;
+#define LATHE_RESULT(VALUE, NAME, TEXT) \
+  case NAME:                            \
+    return TEXT;
 #include "results.def"
 #undef LATHE_RESULT
   }

@@ -39,7 +39,8 @@ std::vector<Context*>& context_stack() {
 Driver::Driver() {
   const char* order = std::getenv("LATHE_EMULATOR_ORDER");
   if (order != nullptr && !schedule.parse(order)) {
-    fprintf(stderr, "lathe emulator: LATHE_EMULATOR_ORDER is '%s'; it has to be forward, reverse or random:SEED\n", order);
+    fprintf(stderr, "lathe emulator: LATHE_EMULATOR_ORDER is '%s'; it has to be forward, reverse or random:SEED\n",
+            order);
     abort();
   }
 }

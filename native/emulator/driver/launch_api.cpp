@@ -40,17 +40,22 @@ CUresult check_launch(Driver& d, const Function& function, Dim3 grid, Dim3 block
   const char* name = function.kernel.name;
   size_t threads = size_t{block.x} * block.y * block.z;
   if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7fffffff || grid.y > 65535 || grid.z > 65535)
-    return d.refuse(CUDA_ERROR_INVALID_VALUE, "%s: a grid of %u x %u x %u blocks can't be launched", name, grid.x, grid.y, grid.z);
+    return d.refuse(CUDA_ERROR_INVALID_VALUE, "%s: a grid of %u x %u x %u blocks can't be launched", name, grid.x,
+                    grid.y, grid.z);
   if (threads == 0 || block.x > 1024 || block.y > 1024 || block.z > 64 || threads > BlockRunner::kMaxThreads)
-    return d.refuse(CUDA_ERROR_INVALID_VALUE, "%s: a block of %u x %u x %u threads can't be launched", name, block.x, block.y, block.z);
+    return d.refuse(CUDA_ERROR_INVALID_VALUE, "%s: a block of %u x %u x %u threads can't be launched", name, block.x,
+                    block.y, block.z);
   if (threads > function.kernel.max_threads)
-    return d.refuse(CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES, "%s: %zu threads, but it was compiled for %u", name, threads, function.kernel.max_threads);
+    return d.refuse(CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES, "%s: %zu threads, but it was compiled for %u", name, threads,
+                    function.kernel.max_threads);
   if (shared_bytes > function.max_dynamic_shared_bytes)
-    return d.refuse(CUDA_ERROR_INVALID_VALUE, "%s: %u bytes of dynamic shared memory, but %zu are allowed", name, shared_bytes, function.max_dynamic_shared_bytes);
+    return d.refuse(CUDA_ERROR_INVALID_VALUE, "%s: %u bytes of dynamic shared memory, but %zu are allowed", name,
+                    shared_bytes, function.max_dynamic_shared_bytes);
   return CUDA_SUCCESS;
 }
 
-void run(Driver& d, Context& context, const Function& function, const Arguments& arguments, Dim3 blocks, Dim3 threads, unsigned shared_bytes) {
+void run(Driver& d, Context& context, const Function& function, const Arguments& arguments, Dim3 blocks, Dim3 threads,
+         unsigned shared_bytes) {
   if (function.kernel.checked && d.runner.unchecked_writes() && !d.said_unchecked) {
     d.said_unchecked = true;
     fputs("lathe emulator: kernels without checks have run, so uninitialized reads can't be told any more\n", stderr);
@@ -65,8 +70,9 @@ void run(Driver& d, Context& context, const Function& function, const Arguments&
 
 }  // namespace
 
-LATHE_DRIVER CUresult cuLaunchKernel(Function* function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,
-                                     unsigned block_z, unsigned shared_bytes, void* stream_handle, void** values, void** extra) {
+LATHE_DRIVER CUresult cuLaunchKernel(Function* function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
+                                     unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
+                                     void* stream_handle, void** values, void** extra) {
   return in_context([&](Driver& d, Context& context) {
     Stream* stream = d.stream(context, stream_handle);
     if (d.function(function) == nullptr || stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
@@ -84,7 +90,8 @@ LATHE_DRIVER CUresult cuFuncSetAttribute(Function* function, int attribute, int 
   return in_context([&](Driver& d, Context&) {
     if (d.function(function) == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     if (attribute == kPreferredCarveout) return CUDA_SUCCESS;  // a hint
-    if (attribute != kMaxDynamicShared || value < 0 || static_cast<size_t>(value) > kMaxDynamicSharedBytes) return CUDA_ERROR_INVALID_VALUE;
+    if (attribute != kMaxDynamicShared || value < 0 || static_cast<size_t>(value) > kMaxDynamicSharedBytes)
+      return CUDA_ERROR_INVALID_VALUE;
     function->max_dynamic_shared_bytes = static_cast<size_t>(value);
     return CUDA_SUCCESS;
   });
@@ -98,13 +105,15 @@ LATHE_DRIVER CUresult cuFuncGetAttribute(int* value, int attribute, Function* fu
     } else if (attribute == kMaxDynamicShared) {
       *value = static_cast<int>(function->max_dynamic_shared_bytes);
     } else {
-      return d.refuse(CUDA_ERROR_NOT_SUPPORTED, "function attribute %d: g++ knows no registers and no static shared memory", attribute);
+      return d.refuse(CUDA_ERROR_NOT_SUPPORTED,
+                      "function attribute %d: g++ knows no registers and no static shared memory", attribute);
     }
     return CUDA_SUCCESS;
   });
 }
 
-LATHE_DRIVER CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, Function* function, int threads, size_t) {
+LATHE_DRIVER CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, Function* function, int threads,
+                                                                  size_t) {
   return in_context([&](Driver& d, Context&) {
     if (d.function(function) == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     if (threads <= 0) return CUDA_ERROR_INVALID_VALUE;

@@ -12,8 +12,8 @@ void* host(CUdeviceptr address) { return reinterpret_cast<void*>(address); }
 
 CUresult check_range(Driver& d, CUdeviceptr address, size_t bytes, const char* what) {
   if (bytes == 0 || d.memory.is_allocated(address, bytes)) return CUDA_SUCCESS;
-  return d.refuse(CUDA_ERROR_INVALID_VALUE, "%s of %zu bytes at 0x%zx leaves its allocation: that is %s", what, bytes, address,
-                  d.memory.describe(address).c_str());
+  return d.refuse(CUDA_ERROR_INVALID_VALUE, "%s of %zu bytes at 0x%zx leaves its allocation: that is %s", what, bytes,
+                  address, d.memory.describe(address).c_str());
 }
 
 CUresult allocate(uintptr_t* address, size_t bytes) {
@@ -57,7 +57,8 @@ CUresult copy_to_device(CUdeviceptr to, const void* from, size_t bytes, void* st
   // CUDA reads pageable memory before the call returns, and pinned memory when the copy's turn comes.
   bool pinned = driver().memory.contains(reinterpret_cast<uintptr_t>(from));
   if (now || pinned) return submit(stream, now, [=] { copy(from); });
-  auto staged = std::make_shared<std::vector<char>>(static_cast<const char*>(from), static_cast<const char*>(from) + bytes);
+  auto staged =
+      std::make_shared<std::vector<char>>(static_cast<const char*>(from), static_cast<const char*>(from) + bytes);
   return submit(stream, false, [=] { copy(staged->data()); });
 }
 
@@ -97,7 +98,8 @@ LATHE_DRIVER CUresult cuMemFree_v2(CUdeviceptr address) { return release(address
 LATHE_DRIVER CUresult cuMemHostAlloc(void** address, size_t bytes, unsigned) {
   CUresult result = allocate(reinterpret_cast<uintptr_t*>(address), bytes);
   // Nobody sees what the host writes, so nothing of it can be called uninitialized.
-  if (result == CUDA_SUCCESS) driver().memory.mark(reinterpret_cast<uintptr_t>(*address), bytes, ByteState::kInitialized);
+  if (result == CUDA_SUCCESS)
+    driver().memory.mark(reinterpret_cast<uintptr_t>(*address), bytes, ByteState::kInitialized);
   return result;
 }
 LATHE_DRIVER CUresult cuMemAllocHost_v2(void** address, size_t bytes) { return cuMemHostAlloc(address, bytes, 0); }
@@ -141,9 +143,21 @@ LATHE_DRIVER CUresult cuMemcpyDtoD_v2(CUdeviceptr to, CUdeviceptr from, size_t b
 LATHE_DRIVER CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes, void* stream) {
   return copy_on_device(to, from, bytes, stream);
 }
-LATHE_DRIVER CUresult cuMemsetD8_v2(CUdeviceptr to, unsigned char value, size_t count) { return fill(to, value, count, nullptr); }
-LATHE_DRIVER CUresult cuMemsetD16_v2(CUdeviceptr to, unsigned short value, size_t count) { return fill(to, value, count, nullptr); }
-LATHE_DRIVER CUresult cuMemsetD32_v2(CUdeviceptr to, unsigned value, size_t count) { return fill(to, value, count, nullptr); }
-LATHE_DRIVER CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char value, size_t count, void* stream) { return fill(to, value, count, stream); }
-LATHE_DRIVER CUresult cuMemsetD16Async(CUdeviceptr to, unsigned short value, size_t count, void* stream) { return fill(to, value, count, stream); }
-LATHE_DRIVER CUresult cuMemsetD32Async(CUdeviceptr to, unsigned value, size_t count, void* stream) { return fill(to, value, count, stream); }
+LATHE_DRIVER CUresult cuMemsetD8_v2(CUdeviceptr to, unsigned char value, size_t count) {
+  return fill(to, value, count, nullptr);
+}
+LATHE_DRIVER CUresult cuMemsetD16_v2(CUdeviceptr to, unsigned short value, size_t count) {
+  return fill(to, value, count, nullptr);
+}
+LATHE_DRIVER CUresult cuMemsetD32_v2(CUdeviceptr to, unsigned value, size_t count) {
+  return fill(to, value, count, nullptr);
+}
+LATHE_DRIVER CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char value, size_t count, void* stream) {
+  return fill(to, value, count, stream);
+}
+LATHE_DRIVER CUresult cuMemsetD16Async(CUdeviceptr to, unsigned short value, size_t count, void* stream) {
+  return fill(to, value, count, stream);
+}
+LATHE_DRIVER CUresult cuMemsetD32Async(CUdeviceptr to, unsigned value, size_t count, void* stream) {
+  return fill(to, value, count, stream);
+}

@@ -135,7 +135,9 @@ CUresult load(Module** handle, const void* image) {
 }  // namespace
 
 LATHE_DRIVER CUresult cuModuleLoadData(Module** module, const void* image) { return load(module, image); }
-LATHE_DRIVER CUresult cuModuleLoadDataEx(Module** module, const void* image, unsigned, int*, void**) { return load(module, image); }
+LATHE_DRIVER CUresult cuModuleLoadDataEx(Module** module, const void* image, unsigned, int*, void**) {
+  return load(module, image);
+}
 LATHE_DRIVER CUresult cuModuleLoadFatBinary(Module** module, const void* image) { return load(module, image); }
 
 LATHE_DRIVER CUresult cuModuleLoad(Module** module, const char* path) {

@@ -20,9 +20,12 @@ std::string text(const char* format, ...) {
 
 const char* verb(Access access) {
   switch (access) {
-    case Access::kRead: return "read";
-    case Access::kWrite: return "write";
-    case Access::kAtomic: return "atomic";
+    case Access::kRead:
+      return "read";
+    case Access::kWrite:
+      return "write";
+    case Access::kAtomic:
+      return "atomic";
   }
   return "access";
 }
@@ -31,31 +34,39 @@ std::string what(const Fault& fault, const Grid& grid, const Memory& memory) {
   std::string access = text("%s of %zu bytes", verb(fault.access), fault.bytes);
   const char* space = memory.is_shared(fault.address) ? "shared" : "global";
   switch (fault.kind) {
-    case FaultKind::kNone: return "no fault";
+    case FaultKind::kNone:
+      return "no fault";
     case FaultKind::kOutOfBounds:
       if (fault.array_bytes != 0)
-        return text("out-of-bounds %s: 0x%zx is %zu bytes past the end of %s shared memory of %zu bytes", access.c_str(), fault.address,
-                    fault.past_array_bytes, fault.in_dynamic_shared ? "the dynamic" : "an array in", fault.array_bytes);
+        return text("out-of-bounds %s: 0x%zx is %zu bytes past the end of %s shared memory of %zu bytes",
+                    access.c_str(), fault.address, fault.past_array_bytes,
+                    fault.in_dynamic_shared ? "the dynamic" : "an array in", fault.array_bytes);
       return text("out-of-bounds %s: 0x%zx is %s", access.c_str(), fault.address,
                   fault.detail[0] != '\0' ? fault.detail : memory.describe(fault.address).c_str());
     case FaultKind::kMisaligned:
       return text("misaligned %s: 0x%zx is not a multiple of %zu", access.c_str(), fault.address, fault.alignment);
     case FaultKind::kUninitialized:
-      return text("uninitialized %s: nobody has written the byte at 0x%zx of %s memory", access.c_str(), fault.address, space);
+      return text("uninitialized %s: nobody has written the byte at 0x%zx of %s memory", access.c_str(), fault.address,
+                  space);
     case FaultKind::kRace: {
       std::string other = "another thread";
       if (fault.other_thread >= 0) {
         unsigned linear = static_cast<unsigned>(fault.other_thread);
-        other = text("thread (%u,%u,%u)", linear % grid.threads.x, linear / grid.threads.x % grid.threads.y, linear / grid.threads.x / grid.threads.y);
+        other = text("thread (%u,%u,%u)", linear % grid.threads.x, linear / grid.threads.x % grid.threads.y,
+                     linear / grid.threads.x / grid.threads.y);
       }
       if (fault.other_block >= 0) other += text(" of block %ld", fault.other_block);
-      return text("race in %s memory: %s at 0x%zx, and a %s by %s with no barrier between", space, access.c_str(), fault.address,
-                  verb(fault.other_access), other.c_str());
+      return text("race in %s memory: %s at 0x%zx, and a %s by %s with no barrier between", space, access.c_str(),
+                  fault.address, verb(fault.other_access), other.c_str());
     }
-    case FaultKind::kDeadlock: return text("deadlock: %s", fault.detail);
-    case FaultKind::kDivergence: return text("divergent warp: the thread %s", fault.detail);
-    case FaultKind::kStackOverflow: return text("stack overflow: %s", fault.detail);
-    case FaultKind::kSharedMemoryExceeded: return text("shared memory exceeded: the block %s (%zu bytes)", fault.detail, fault.bytes);
+    case FaultKind::kDeadlock:
+      return text("deadlock: %s", fault.detail);
+    case FaultKind::kDivergence:
+      return text("divergent warp: the thread %s", fault.detail);
+    case FaultKind::kStackOverflow:
+      return text("stack overflow: %s", fault.detail);
+    case FaultKind::kSharedMemoryExceeded:
+      return text("shared memory exceeded: the block %s (%zu bytes)", fault.detail, fault.bytes);
   }
   return "unknown fault";
 }
@@ -70,22 +81,28 @@ std::string where(const Fault& fault, const Grid& grid) {
 }  // namespace
 
 std::string describe(const Fault& fault, const Grid& grid, const Memory& memory, const std::string& schedule) {
-  return text("kernel %s, block (%u,%u,%u), thread (%u,%u,%u): ", grid.kernel->name, fault.block.x, fault.block.y, fault.block.z,
-              fault.thread.x, fault.thread.y, fault.thread.z) +
+  return text("kernel %s, block (%u,%u,%u), thread (%u,%u,%u): ", grid.kernel->name, fault.block.x, fault.block.y,
+              fault.block.z, fault.thread.x, fault.thread.y, fault.thread.z) +
          what(fault, grid, memory) + where(fault, grid) + " [order " + schedule + "]";
 }
 
 CUresult result_of(const Fault& fault) {
   switch (fault.kind) {
-    case FaultKind::kNone: return CUDA_SUCCESS;
-    case FaultKind::kOutOfBounds: return CUDA_ERROR_ILLEGAL_ADDRESS;
-    case FaultKind::kMisaligned: return CUDA_ERROR_MISALIGNED_ADDRESS;
-    case FaultKind::kDeadlock: return CUDA_ERROR_LAUNCH_TIMEOUT;
-    case FaultKind::kStackOverflow: return CUDA_ERROR_HARDWARE_STACK_ERROR;
+    case FaultKind::kNone:
+      return CUDA_SUCCESS;
+    case FaultKind::kOutOfBounds:
+      return CUDA_ERROR_ILLEGAL_ADDRESS;
+    case FaultKind::kMisaligned:
+      return CUDA_ERROR_MISALIGNED_ADDRESS;
+    case FaultKind::kDeadlock:
+      return CUDA_ERROR_LAUNCH_TIMEOUT;
+    case FaultKind::kStackOverflow:
+      return CUDA_ERROR_HARDWARE_STACK_ERROR;
     case FaultKind::kUninitialized:
     case FaultKind::kRace:
     case FaultKind::kDivergence:
-    case FaultKind::kSharedMemoryExceeded: return CUDA_ERROR_LAUNCH_FAILED;
+    case FaultKind::kSharedMemoryExceeded:
+      return CUDA_ERROR_LAUNCH_FAILED;
   }
   return CUDA_ERROR_LAUNCH_FAILED;
 }

@@ -32,7 +32,8 @@ StreamPoint Driver::enqueue(Stream& stream, std::function<void()> run, std::vect
   Stream& default_stream = stream.context->default_stream;
   if (&stream == &default_stream) {
     streams.each([&](Stream& other) {
-      if (other.context == stream.context && other.blocking && !other.commands.empty()) after.push_back({other.id, ticket});
+      if (other.context == stream.context && other.blocking && !other.commands.empty())
+        after.push_back({other.id, ticket});
     });
   } else if (stream.blocking) {
     after.push_back({default_stream.id, ticket});
@@ -101,7 +102,9 @@ CUresult with_event(void* handle, Body body) {
 }  // namespace
 
 LATHE_DRIVER CUresult cuStreamCreate(void** stream, unsigned flags) { return create_stream(stream, flags); }
-LATHE_DRIVER CUresult cuStreamCreateWithPriority(void** stream, unsigned flags, int) { return create_stream(stream, flags); }
+LATHE_DRIVER CUresult cuStreamCreateWithPriority(void** stream, unsigned flags, int) {
+  return create_stream(stream, flags);
+}
 
 LATHE_DRIVER CUresult cuStreamDestroy_v2(void* handle) {
   return in_context([&](Driver& d, Context& context) {

@@ -26,11 +26,21 @@ using dim3 = ::lathe::emulator::Dim3;
 #define gridDim (::lathe::emulator::grid_size())
 inline constexpr int warpSize = 32;
 
-struct alignas(8) float2 { float x, y; };
-struct alignas(16) float4 { float x, y, z, w; };
-struct alignas(8) uint2 { unsigned x, y; };
-struct alignas(16) uint4 { unsigned x, y, z, w; };
-struct alignas(16) int4 { int x, y, z, w; };
+struct alignas(8) float2 {
+  float x, y;
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+struct alignas(8) uint2 {
+  unsigned x, y;
+};
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
+struct alignas(16) int4 {
+  int x, y, z, w;
+};
 
 inline void __syncthreads() { ::lathe::emulator::sync_threads(); }
 inline void __syncwarp(unsigned mask = ~0u) { ::lathe::emulator::sync_warp(mask); }
@@ -46,7 +56,8 @@ T __shfl_sync(unsigned mask, T value, int source, int width = 32) {
   std::memcpy(&bits, &value, sizeof value);
   unsigned lane = ::lathe::emulator::lane();
   unsigned first = lane & ~static_cast<unsigned>(width - 1);
-  bits = ::lathe::emulator::shuffle(mask, bits, first | (static_cast<unsigned>(source) & static_cast<unsigned>(width - 1)));
+  bits = ::lathe::emulator::shuffle(mask, bits,
+                                    first | (static_cast<unsigned>(source) & static_cast<unsigned>(width - 1)));
   std::memcpy(&value, &bits, sizeof value);
   return value;
 }
@@ -59,7 +70,8 @@ T __shfl_xor_sync(unsigned mask, T value, int bits, int width = 32) {
 template <class T>
 T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32) {
   unsigned lane = ::lathe::emulator::lane() & static_cast<unsigned>(width - 1);
-  return __shfl_sync(mask, value, static_cast<int>(lane + delta < static_cast<unsigned>(width) ? lane + delta : lane), width);
+  return __shfl_sync(mask, value, static_cast<int>(lane + delta < static_cast<unsigned>(width) ? lane + delta : lane),
+                     width);
 }
 template <class T>
 T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32) {
