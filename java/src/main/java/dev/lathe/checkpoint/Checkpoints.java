@@ -24,11 +24,14 @@ public final class Checkpoints {
   /**
    * Opens a folder with {@code config.json} and {@code model.safetensors} (or {@code
    * model.safetensors.index.json} and its shards), or one {@code .safetensors} file of such a
-   * folder.
+   * folder; or makes the random model that {@code synthetic:SHAPE[:FORMAT]} names.
    *
    * @throws InvalidInputException if anything is missing or broken; names the file and the place
    */
   public static Checkpoint open(Path path) {
+    if (SyntheticCheckpoint.isName(path.toString())) {
+      return SyntheticCheckpoint.open(path.toString());
+    }
     if (!Files.exists(path)) {
       throw new InvalidInputException(
           path + " does not exist; a model is a folder with config.json and model.safetensors");
