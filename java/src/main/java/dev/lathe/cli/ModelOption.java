@@ -11,7 +11,8 @@ final class ModelOption {
       names = {"-m", "--model"},
       paramLabel = "MODEL",
       description =
-          "Folder of a Hugging Face checkpoint: safetensors, config.json, tokenizer.json.")
+          "A GGUF file, or the folder of a Hugging Face checkpoint: safetensors, config.json,"
+              + " tokenizer.json.")
   private String model;
 
   boolean isGiven() {
