@@ -65,18 +65,18 @@ void Pool::run(TaskFunction function, void* argument, int64_t tasks) {
   }
   function(argument, 0, 0);
   uint32_t others = uint32_t(tasks - 1);
+  if (done_.load(std::memory_order_acquire) - before == others) {
+    return;
+  }
+  for (uint32_t task; claim(task); others--) {
+    function(argument, int64_t(task), 0);
+  }
   for (int spin = 0;; spin++) {
     uint32_t done = done_.load(std::memory_order_acquire);
     if (done - before == others) {
       return;
     }
-    uint32_t task;
-    if (spin % 16 == 0 && claim(task)) {
-      do {
-        function(argument, int64_t(task), 0);
-        others--;
-      } while (claim(task));
-    } else if (spin < kSpins) {
+    if (spin < kSpins) {
       pauseCpu();
     } else {
       done_.wait(done, std::memory_order_acquire);
