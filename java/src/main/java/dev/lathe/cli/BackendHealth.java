@@ -8,6 +8,7 @@ import dev.lathe.backend.cpu.CpuCeilings;
 import dev.lathe.backend.cuda.CudaDriver;
 import dev.lathe.backend.cuda.CudaProbe;
 import dev.lathe.error.BackendUnusableException;
+import java.io.UncheckedIOException;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
@@ -59,7 +60,11 @@ record BackendHealth(
       device = opened.backend().device();
       reason = device.features() + "; " + opened.reason();
     } catch (BackendUnusableException e) {
-      return unusable("cpu", e);
+      return unusable("cpu", e.getMessage());
+    } catch (UncheckedIOException e) {
+      // The kernels are unpacked to a folder that may not be writable: for doctor, a finding.
+      return unusable(
+          "cpu", e.getMessage() + ": " + e.getCause().getMessage() + "; see XDG_CACHE_HOME");
     }
     Optional<Ceilings> ceilings = Optional.empty();
     String ceilingsReason = "";
@@ -101,15 +106,9 @@ record BackendHealth(
     }
   }
 
-  private static BackendHealth unusable(String name, BackendUnusableException why) {
+  private static BackendHealth unusable(String name, String why) {
     return new BackendHealth(
-        name,
-        false,
-        why.getMessage(),
-        Optional.empty(),
-        OptionalLong.empty(),
-        Optional.empty(),
-        why.getMessage());
+        name, false, why, Optional.empty(), OptionalLong.empty(), Optional.empty(), why);
   }
 
   ObjectNode json() {

@@ -7,7 +7,7 @@ import dev.lathe.checkpoint.TensorInfo;
 import dev.lathe.compress.CompressionResult;
 import dev.lathe.compress.Technique;
 import dev.lathe.error.InvalidInputException;
-import dev.lathe.model.Decoder;
+import dev.lathe.generate.CheckedModel;
 import dev.lathe.tensor.Weight;
 import java.nio.file.Path;
 
@@ -37,7 +37,7 @@ final class Compression {
         Progress progress = new Progress(console)) {
       // A model that would not run is not worth making smaller: everything that loading checks.
       try (ReferenceBackend anywhere = new ReferenceBackend()) {
-        Decoder.load(checkpoint, anywhere).close();
+        CheckedModel.load(checkpoint, anywhere).close();
       }
       f32Bytes = f32Bytes(checkpoint);
       result =

@@ -9,13 +9,10 @@ import dev.lathe.backend.BatchTensors;
 import dev.lathe.backend.DeviceMemory;
 import dev.lathe.backend.KvLayer;
 import dev.lathe.checkpoint.Checkpoint;
-import dev.lathe.checkpoint.CheckpointValidation;
 import dev.lathe.error.InvalidInputException;
 import dev.lathe.model.DecoderWeights.Layer;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
-import dev.lathe.tokenize.Tokenizer;
-import java.nio.file.Path;
 
 /**
  * A decoder-only transformer (Llama: Touvron et al. 2023, arXiv 2302.13971) whose weights are
@@ -26,9 +23,6 @@ import java.nio.file.Path;
  * backend may multiply the mapped file as it lies.
  */
 public final class Decoder implements AutoCloseable {
-  /** Where the weights came from, for messages. */
-  private final Path path;
-
   private final ModelConfig config;
   private final Backend backend;
   private final DecoderWeights weights;
@@ -37,13 +31,11 @@ public final class Decoder implements AutoCloseable {
   private final Workspace workspace;
 
   private Decoder(
-      Path path,
       ModelConfig config,
       Backend backend,
       DecoderWeights weights,
       long weightBytes,
       DeviceMemory memory) {
-    this.path = path;
     this.config = config;
     this.backend = backend;
     this.weights = weights;
@@ -55,36 +47,20 @@ public final class Decoder implements AutoCloseable {
   /**
    * Checks a checkpoint and makes its weights resident on the backend.
    *
-   * @throws InvalidInputException if the configuration is wrong, a tensor is missing, its shape is
-   *     not what the configuration says, or a weight is NaN or infinite
+   * @throws InvalidInputException if the configuration is wrong, a tensor is missing, or its shape
+   *     is not what the configuration says
    */
   public static Decoder load(Checkpoint checkpoint, Backend backend) {
     ModelConfig config =
         ModelConfig.parse(checkpoint.config(), checkpoint.path() + ": config.json");
-    CheckpointValidation.requireFinite(checkpoint);
     DeviceMemory memory = backend.allocateMemory();
     try {
       DecoderLoader loader = new DecoderLoader(checkpoint, config, backend, memory);
       DecoderWeights weights = loader.load();
-      return new Decoder(checkpoint.path(), config, backend, weights, loader.bytes(), memory);
+      return new Decoder(config, backend, weights, loader.bytes(), memory);
     } catch (RuntimeException | Error e) {
       memory.close();
       throw e;
-    }
-  }
-
-  /**
-   * Every id that the tokenizer makes has a row in the embedding. The other way round is fine:
-   * models pad their vocabulary.
-   *
-   * @throws InvalidInputException if the tokenizer belongs to another model
-   */
-  public void requireVocabularyOf(Tokenizer tokenizer) {
-    if (tokenizer.vocabularySize() > config.vocabulary()) {
-      throw new InvalidInputException(
-          "%s: tokenizer.json has token ids up to %d, but the embedding has %d rows (vocab_size in"
-                  .formatted(path, tokenizer.vocabularySize() - 1, config.vocabulary())
-              + " config.json): the tokenizer belongs to another model");
     }
   }
 
@@ -93,7 +69,7 @@ public final class Decoder implements AutoCloseable {
    * It must be closed before this one, which keeps the weights.
    */
   public Decoder over(Backend view) {
-    return new Decoder(path, config, view, weights, weightBytes, null);
+    return new Decoder(config, view, weights, weightBytes, null);
   }
 
   /**

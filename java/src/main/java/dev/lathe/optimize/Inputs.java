@@ -1,5 +1,6 @@
 package dev.lathe.optimize;
 
+import dev.lathe.generate.CheckedModel;
 import dev.lathe.measure.EvalText;
 import dev.lathe.tokenize.Tokenizer;
 import dev.lathe.tokenize.Tokenizers;
@@ -13,7 +14,7 @@ record Inputs(Tokenizer tokenizer, EvalText text, Prompts prompts) implements Au
   static Inputs read(Plan plan, LoadedModel baseline, ProgressSink sink) {
     Tokenizer tokenizer = Tokenizers.load(baseline.checkpoint());
     try {
-      baseline.decoder().requireVocabularyOf(tokenizer);
+      CheckedModel.requireVocabulary(baseline.checkpoint(), baseline.decoder(), tokenizer);
       int context = baseline.decoder().config().contextLength();
       EvalText text =
           EvalText.read(
