@@ -143,7 +143,8 @@ enum GgufPreTokenizer {
     byteLevel(steps.addObject(), false);
   }
 
-  private static void byteLevel(ObjectNode node, boolean splits) {
+  /** Text as the characters that stand for its bytes, or, as a decoder, back. */
+  static void byteLevel(ObjectNode node, boolean splits) {
     node.put("type", "ByteLevel")
         .put("add_prefix_space", false)
         .put("trim_offsets", true)

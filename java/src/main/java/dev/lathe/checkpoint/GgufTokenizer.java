@@ -214,7 +214,7 @@ final class GgufTokenizer {
                         .formatted(PREFIX, pre, GgufPreTokenizer.names())));
     splitter.write(root);
     postProcessor(root, null, "gpt2");
-    root.putObject("decoder").put("type", "ByteLevel");
+    GgufPreTokenizer.byteLevel(root.putObject("decoder"), true);
     ObjectNode model = model(root);
     model.put("fuse_unk", false).put("byte_fallback", false);
     model.put("ignore_merges", splitter.ignoresMerges());

@@ -32,6 +32,11 @@ final class GgufFixture {
 
   /** The smallest model: one layer, two heads of four elements. */
   static GgufFixture tinyLlama() {
+    return tinyLlama(4);
+  }
+
+  /** As {@link #tinyLlama()}, with so many tokens. */
+  static GgufFixture tinyLlama(int vocabulary) {
     GgufFixture file = new GgufFixture();
     file.string("general.architecture", "llama");
     file.u32("llama.context_length", 16);
@@ -40,7 +45,7 @@ final class GgufFixture {
     file.u32("llama.feed_forward_length", 8);
     file.u32("llama.attention.head_count", 2);
     file.f32("llama.attention.layer_norm_rms_epsilon", 1e-5f);
-    file.tensor("token_embd.weight", 0, floats(0, 32), 8, 4);
+    file.tensor("token_embd.weight", 0, floats(0, 8 * vocabulary), 8, vocabulary);
     file.tensor("blk.0.attn_q.weight", 0, floats(100, 64), 8, 8);
     return file;
   }
