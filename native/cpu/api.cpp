@@ -215,6 +215,7 @@ int32_t lathe_cpu_attention(lathe_cpu* cpu, float* out, int64_t out_stride, cons
   worst.head_dim = head_dim;
   worst.first = longest;
   worst.tokens = 1;
+  worst.page_size = page_size;
   if (!cpu->reserve(kernels.attention_scratch(worst))) {
     return LATHE_NO_MEMORY;
   }

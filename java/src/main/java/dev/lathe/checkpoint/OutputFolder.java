@@ -1,6 +1,7 @@
 package dev.lathe.checkpoint;
 
 import dev.lathe.error.InvalidInputException;
+import dev.lathe.error.IoReason;
 import dev.lathe.error.LatheException;
 import java.io.IOException;
 import java.nio.channels.FileChannel;
@@ -189,10 +190,6 @@ final class OutputFolder implements AutoCloseable {
 
   /** What a failed write means to whoever asked for it. */
   static LatheException failure(Path target, IOException e) {
-    String reason =
-        e instanceof FileSystemException f && f.getReason() != null
-            ? f.getReason()
-            : e.getMessage() == null ? e.getClass().getSimpleName() : e.getMessage();
     if (e instanceof AccessDeniedException || e instanceof FileAlreadyExistsException) {
       String file = ((FileSystemException) e).getFile();
       return new InvalidInputException(
@@ -205,7 +202,7 @@ final class OutputFolder implements AutoCloseable {
     }
     return new LatheException(
         LatheException.FAILED,
-        "writing %s failed: %s; nothing is left of it".formatted(target, reason),
+        "writing %s failed: %s; nothing is left of it".formatted(target, IoReason.of(e)),
         e);
   }
 }

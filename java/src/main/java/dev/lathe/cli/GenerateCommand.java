@@ -66,6 +66,32 @@ final class GenerateCommand implements Callable<Integer> {
   private double topP;
 
   @Option(
+      names = "--min-p",
+      defaultValue = "0",
+      paramLabel = "P",
+      description =
+          "Draw only from tokens at least this fraction as likely as the likeliest; 0 is off."
+              + " Default: ${DEFAULT-VALUE}.")
+  private double minP;
+
+  @Option(
+      names = "--repetition-penalty",
+      defaultValue = "1",
+      paramLabel = "R",
+      description =
+          "Divides the logits of tokens that are there already; 1 is off. Default:"
+              + " ${DEFAULT-VALUE}.")
+  private double repetitionPenalty;
+
+  @Option(
+      names = "--logprobs",
+      defaultValue = "-1",
+      paramLabel = "N",
+      description =
+          "With --json: the log probability of each token, and of the N likeliest in its place.")
+  private int logprobs;
+
+  @Option(
       names = "--seed",
       defaultValue = "0",
       paramLabel = "N",
@@ -98,7 +124,7 @@ final class GenerateCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    Sampling sampling = new Sampling(temperature, topK, topP, seed);
+    Sampling sampling = new Sampling(temperature, topK, topP, minP, repetitionPenalty, seed);
     HardwareOptions.atLeast("--max-tokens", maxTokens, 1);
     int together = batch == null ? prompts.size() : HardwareOptions.atLeast("--batch", batch, 1);
     try (OpenModel open = OpenModel.load(model.path(), hardware)) {
@@ -123,9 +149,8 @@ final class GenerateCommand implements Callable<Integer> {
     List<GenerationRequest> requests = new ArrayList<>();
     for (int i = 0; i < count; i++) {
       int[] tokens = withBeginning(tokenizer, prompts.get(i % prompts.size()));
-      Sampling own =
-          new Sampling(sampling.temperature(), sampling.topK(), sampling.topP(), seed + i);
-      requests.add(new GenerationRequest(tokens, maxTokens, own, stop, ignoreEos));
+      Sampling own = sampling.withSeed(seed + i);
+      requests.add(new GenerationRequest(tokens, maxTokens, own, stop, ignoreEos, logprobs));
     }
     return requests;
   }

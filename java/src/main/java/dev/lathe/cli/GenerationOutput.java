@@ -1,6 +1,7 @@
 package dev.lathe.cli;
 
 import dev.lathe.generate.Generation;
+import dev.lathe.generate.TokenLogprobs;
 import java.io.PrintStream;
 import java.util.Arrays;
 import java.util.List;
@@ -27,6 +28,7 @@ record GenerationOutput(List<Generation> generations, String backend, String rea
     Json.put(result, "tpot_ms", tpotMillis());
     Json.put(result, "tokens_per_second", tokensPerSecond());
     result.put("generated_tokens", generatedTokens());
+    logprobs(result, first);
     result.put("backend", backend);
     result.put("backend_reason", reason);
     if (generations.size() > 1) {
@@ -39,6 +41,7 @@ record GenerationOutput(List<Generation> generations, String backend, String rea
         one.put("finish", finish(generation));
         one.put("ttft_ms", ttftMillis(generation));
         Json.put(one, "tpot_ms", tpotMillis(generation));
+        logprobs(one, generation);
       }
     }
     return result;
@@ -115,6 +118,22 @@ record GenerationOutput(List<Generation> generations, String backend, String rea
   private static void tokens(ArrayNode array, Generation generation) {
     for (int token : generation.tokens()) {
       array.add(token);
+    }
+  }
+
+  /** One entry a token, where they were asked for. */
+  private static void logprobs(ObjectNode object, Generation generation) {
+    if (generation.logprobs().isEmpty()) {
+      return;
+    }
+    ArrayNode all = object.putArray("logprobs");
+    for (TokenLogprobs token : generation.logprobs()) {
+      ObjectNode one = all.addObject();
+      one.put("logprob", token.logprob());
+      ArrayNode top = one.putArray("top");
+      for (TokenLogprobs.Entry entry : token.top()) {
+        top.addObject().put("token", entry.token()).put("logprob", entry.logprob());
+      }
     }
   }
 

@@ -11,7 +11,8 @@ final class ModelOption {
       names = {"-m", "--model"},
       paramLabel = "MODEL",
       description =
-          "Folder of a Hugging Face checkpoint: safetensors, config.json, tokenizer.json.")
+          "Folder of a Hugging Face checkpoint: safetensors, config.json, tokenizer.json; or"
+              + " synthetic:SHAPE[:FORMAT], random weights in a public model's shape.")
   private String model;
 
   boolean isGiven() {
@@ -38,7 +39,7 @@ final class ModelOption {
       throw notYet(model, "brings no model of its own");
     }
     if (model.startsWith("synthetic:")) {
-      throw notYet(model, "makes no synthetic models");
+      return Path.of(model);
     }
     Path path = Path.of(model);
     if (!Files.exists(path)) {

@@ -27,6 +27,7 @@ record OpenModel(Checkpoint checkpoint, Tokenizer tokenizer, OpenedBackend opene
           opening.keep(
               Backends.open(hardware.backend(), hardware.threads(), hardware.cpuKernels()));
       Decoder decoder = opening.keep(Decoder.load(checkpoint, opened.backend()));
+      decoder.requireVocabularyOf(tokenizer);
       opening.succeeded();
       return new OpenModel(checkpoint, tokenizer, opened, decoder);
     }

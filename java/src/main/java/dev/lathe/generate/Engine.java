@@ -39,6 +39,7 @@ public final class Engine implements AutoCloseable {
   private final Tensor best;
   private final MemorySegment hostLogits;
   private final MemorySegment hostBest;
+  private final float[] row;
 
   private final Deque<RunningSequence> waiting = new ArrayDeque<>();
   private final List<RunningSequence> running = new ArrayList<>();
@@ -57,6 +58,7 @@ public final class Engine implements AutoCloseable {
     this.best = memory.tensor(DType.I32, options.maxBatch());
     this.hostLogits = arena.allocate(logits.bytes(), 64);
     this.hostBest = arena.allocate(best.bytes(), 64);
+    this.row = new float[vocabulary];
   }
 
   /**
@@ -211,7 +213,7 @@ public final class Engine implements AutoCloseable {
     boolean wantLogits = false;
     for (RunningSequence sequence : sampled) {
       // The first token of each also shows whether the model computes numbers at all.
-      wantLogits |= !sequence.request.sampling().isGreedy() || sequence.isFirstToken();
+      wantLogits |= sequence.needsLogits() || sequence.isFirstToken();
     }
     Tensor chosen = best.rows(0, sampled.size());
     decoder.backend().argmax(chosen, rows);
@@ -222,14 +224,17 @@ public final class Engine implements AutoCloseable {
     long now = options.clock().getAsLong();
     for (int i = 0; i < sampled.size(); i++) {
       RunningSequence sequence = sampled.get(i);
-      MemorySegment row = hostLogits.asSlice(4L * vocabulary * i, 4L * vocabulary);
+      if (sequence.isFirstToken() || sequence.needsLogits()) {
+        MemorySegment.copy(
+            hostLogits, ValueLayout.JAVA_FLOAT, 4L * vocabulary * i, row, 0, vocabulary);
+      }
       if (sequence.isFirstToken()) {
-        requireFinite(row, vocabulary);
+        requireFinite(row);
       }
       int token =
-          sequence.request.sampling().isGreedy()
-              ? hostBest.getAtIndex(ValueLayout.JAVA_INT, i)
-              : sequence.sampler.draw(row, vocabulary);
+          sequence.needsLogits()
+              ? sequence.choose(row)
+              : hostBest.getAtIndex(ValueLayout.JAVA_INT, i);
       FinishReason reason =
           sequence.accept(
               token,
@@ -249,14 +254,13 @@ public final class Engine implements AutoCloseable {
     sequence.handle.complete(sequence.finish(reason));
   }
 
-  private static void requireFinite(MemorySegment row, int vocabulary) {
-    for (int i = 0; i < vocabulary; i++) {
-      float logit = row.getAtIndex(ValueLayout.JAVA_FLOAT, i);
-      if (!Float.isFinite(logit)) {
+  private static void requireFinite(float[] logits) {
+    for (int i = 0; i < logits.length; i++) {
+      if (!Float.isFinite(logits[i])) {
         throw new LatheException(
             LatheException.INVALID,
             "the model's logit of token %d is %s: its weights hold values that are not finite"
-                    .formatted(i, logit)
+                    .formatted(i, logits[i])
                 + " or too large");
       }
     }

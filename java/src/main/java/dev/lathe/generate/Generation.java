@@ -1,5 +1,7 @@
 package dev.lathe.generate;
 
+import java.util.List;
+
 /**
  * What came of a request.
  *
@@ -7,6 +9,7 @@ package dev.lathe.generate;
  * @param text without stop texts and special tokens
  * @param submittedNanos when the request was submitted, on the engine's clock
  * @param tokenNanos when each token was known
+ * @param logprobs of each token, where they were asked for; else empty
  */
 public record Generation(
     int[] tokens,
@@ -14,4 +17,9 @@ public record Generation(
     FinishReason finish,
     int promptTokens,
     long submittedNanos,
-    long[] tokenNanos) {}
+    long[] tokenNanos,
+    List<TokenLogprobs> logprobs) {
+  public Generation {
+    logprobs = List.copyOf(logprobs);
+  }
+}

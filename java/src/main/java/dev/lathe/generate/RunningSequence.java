@@ -2,14 +2,16 @@ package dev.lathe.generate;
 
 import dev.lathe.model.KvSequence;
 import dev.lathe.tokenize.TokenStream;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import java.util.function.Consumer;
 
 /** A request on its way through the engine: its tokens, its place in the cache, its text. */
 final class RunningSequence {
   final GenerationRequest request;
   final Handle handle;
-  final Sampler sampler;
+  private final Sampler sampler;
   final int reservedPages;
 
   private final TokenStream stream;
@@ -23,6 +25,7 @@ final class RunningSequence {
 
   private int length;
   private long[] tokenNanos = new long[16];
+  private final List<TokenLogprobs> logprobs = new ArrayList<>();
   private int generated;
 
   KvSequence cached;
@@ -59,6 +62,25 @@ final class RunningSequence {
     return generated == 0;
   }
 
+  /** True where the next token needs its logits on the host. */
+  boolean needsLogits() {
+    return !request.sampling().isGreedy() || request.logprobs() >= 0;
+  }
+
+  /**
+   * The next token by its logits.
+   *
+   * @param logits of the whole vocabulary; changed
+   */
+  int choose(float[] logits) {
+    float[] asComputed = request.logprobs() >= 0 ? logits.clone() : null;
+    int token = sampler.draw(logits, tokens, length);
+    if (asComputed != null) {
+      logprobs.add(TokenLogprobs.of(asComputed, token, request.logprobs()));
+    }
+    return token;
+  }
+
   /** Takes the next token; tells why the generation ends with it, or null. */
   FinishReason accept(int token, long nanos, int contextLength, boolean endOfSequence) {
     if (length == tokens.length) {
@@ -91,7 +113,8 @@ final class RunningSequence {
         stops.isStopped() ? FinishReason.STOP : reason,
         request.prompt().length,
         submittedNanos,
-        Arrays.copyOf(tokenNanos, generated));
+        Arrays.copyOf(tokenNanos, generated),
+        logprobs);
   }
 
   private void emit(String piece) {

@@ -1,15 +1,12 @@
 package dev.lathe.generate;
 
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
 import java.util.SplittableRandom;
 
-/** Draws tokens for one request: temperature, then top-k, then top-p. */
+/** Draws tokens for one request; changes the logits that it is given. */
 final class Sampler {
   private final Sampling sampling;
   private final SplittableRandom random;
-  private float[] logits = new float[0];
   private double[] probabilities = new double[0];
   private long[] order = new long[0];
 
@@ -21,26 +18,43 @@ final class Sampler {
   /**
    * The next token.
    *
-   * @param row [vocabulary] F32 logits on the host, all finite
+   * @param logits of the whole vocabulary, all finite
+   * @param context tokens so far, the prompt's included; {@code length} of them
    */
-  int draw(MemorySegment row, int vocabulary) {
-    if (logits.length < vocabulary) {
-      logits = new float[vocabulary];
+  int draw(float[] logits, int[] context, int length) {
+    int vocabulary = logits.length;
+    if (order.length < vocabulary) {
       probabilities = new double[vocabulary];
       order = new long[vocabulary];
     }
-    MemorySegment.copy(row, ValueLayout.JAVA_FLOAT_UNALIGNED, 0, logits, 0, vocabulary);
-    if (sampling.isGreedy()) {
-      return largest(vocabulary);
+    penalize(logits, context, length);
+    if (sampling.temperature() == 0) {
+      return largest(logits);
     }
-    return sampling.topK() == 0 && sampling.topP() == 1
-        ? drawFromAll(vocabulary)
-        : drawFromMostLikely(vocabulary);
+    return sampling.topK() == 0 && sampling.topP() == 1 && sampling.minP() == 0
+        ? drawFromAll(logits)
+        : drawFromMostLikely(logits);
   }
 
-  private int largest(int vocabulary) {
+  private void penalize(float[] logits, int[] context, int length) {
+    double penalty = sampling.repetitionPenalty();
+    if (penalty == 1) {
+      return;
+    }
+    boolean[] seen = new boolean[logits.length];
+    for (int i = 0; i < length; i++) {
+      int token = context[i];
+      if (!seen[token]) {
+        seen[token] = true;
+        logits[token] =
+            (float) (logits[token] > 0 ? logits[token] / penalty : logits[token] * penalty);
+      }
+    }
+  }
+
+  private static int largest(float[] logits) {
     int best = 0;
-    for (int i = 1; i < vocabulary; i++) {
+    for (int i = 1; i < logits.length; i++) {
       if (logits[i] > logits[best]) {
         best = i;
       }
@@ -48,24 +62,25 @@ final class Sampler {
     return best;
   }
 
-  private int drawFromAll(int vocabulary) {
-    double highest = logits[largest(vocabulary)];
+  private int drawFromAll(float[] logits) {
+    double highest = logits[largest(logits)];
     double sum = 0;
-    for (int i = 0; i < vocabulary; i++) {
+    for (int i = 0; i < logits.length; i++) {
       probabilities[i] = Math.exp((logits[i] - highest) / sampling.temperature());
       sum += probabilities[i];
     }
     double left = random.nextDouble() * sum;
-    for (int i = 0; i < vocabulary; i++) {
+    for (int i = 0; i < logits.length; i++) {
       left -= probabilities[i];
       if (left < 0) {
         return i;
       }
     }
-    return largest(vocabulary); // rounding left a sliver at the end
+    return largest(logits); // rounding left a sliver at the end
   }
 
-  private int drawFromMostLikely(int vocabulary) {
+  private int drawFromMostLikely(float[] logits) {
+    int vocabulary = logits.length;
     for (int i = 0; i < vocabulary; i++) {
       order[i] = ascendingKey(logits[i], i);
     }
@@ -79,9 +94,12 @@ final class Sampler {
       probabilities[rank] = Math.exp((logits[token] - highest) / sampling.temperature());
       sum += probabilities[rank];
     }
+    // The most likely one has probability 1 / sum, so min-p is a bound on what was just computed.
     double nucleus = 0;
     int inNucleus = 0;
-    while (inNucleus < kept && (inNucleus == 0 || nucleus < sampling.topP() * sum)) {
+    while (inNucleus < kept
+        && (inNucleus == 0
+            || (nucleus < sampling.topP() * sum && probabilities[inNucleus] >= sampling.minP()))) {
       nucleus += probabilities[inNucleus++];
     }
     double left = random.nextDouble() * nucleus;

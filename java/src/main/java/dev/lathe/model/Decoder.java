@@ -11,12 +11,15 @@ import dev.lathe.backend.HostMemory;
 import dev.lathe.backend.KvLayer;
 import dev.lathe.backend.Linear;
 import dev.lathe.checkpoint.Checkpoint;
+import dev.lathe.checkpoint.CheckpointValidation;
 import dev.lathe.error.InvalidInputException;
 import dev.lathe.model.DecoderWeights.HeadNorms;
 import dev.lathe.model.DecoderWeights.Layer;
 import dev.lathe.model.DecoderWeights.Norm;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
+import dev.lathe.tokenize.Tokenizer;
+import java.nio.file.Path;
 import java.util.Optional;
 
 /**
@@ -28,6 +31,9 @@ import java.util.Optional;
  * backend may multiply the mapped file as it lies.
  */
 public final class Decoder implements AutoCloseable {
+  /** Where the weights came from, for messages. */
+  private final Path path;
+
   private final ModelConfig config;
   private final Backend backend;
   private final DecoderWeights weights;
@@ -37,12 +43,14 @@ public final class Decoder implements AutoCloseable {
   private final Workspace workspace;
 
   private Decoder(
+      Path path,
       ModelConfig config,
       Backend backend,
       DecoderWeights weights,
       long weightBytes,
       DeviceMemory memory,
       HostMemory copies) {
+    this.path = path;
     this.config = config;
     this.backend = backend;
     this.weights = weights;
@@ -55,18 +63,20 @@ public final class Decoder implements AutoCloseable {
   /**
    * Checks a checkpoint and makes its weights resident on the backend.
    *
-   * @throws InvalidInputException if the configuration is wrong, a tensor is missing, or its shape
-   *     is not what the configuration says
+   * @throws InvalidInputException if the configuration is wrong, a tensor is missing, its shape is
+   *     not what the configuration says, or a weight is NaN or infinite
    */
   public static Decoder load(Checkpoint checkpoint, Backend backend) {
     ModelConfig config =
         ModelConfig.parse(checkpoint.config(), checkpoint.path() + ": config.json");
+    CheckpointValidation.requireFinite(checkpoint);
     DeviceMemory memory = backend.allocateMemory();
     HostMemory copies = new HostMemory();
     try {
       DecoderLoader loader = new DecoderLoader(checkpoint, config, backend, memory, copies);
       DecoderWeights weights = loader.load();
-      return new Decoder(config, backend, weights, loader.bytes(), memory, copies);
+      return new Decoder(
+          checkpoint.path(), config, backend, weights, loader.bytes(), memory, copies);
     } catch (RuntimeException | Error e) {
       memory.close();
       copies.close();
@@ -75,11 +85,26 @@ public final class Decoder implements AutoCloseable {
   }
 
   /**
+   * Every id that the tokenizer makes has a row in the embedding. The other way round is fine:
+   * models pad their vocabulary.
+   *
+   * @throws InvalidInputException if the tokenizer belongs to another model
+   */
+  public void requireVocabularyOf(Tokenizer tokenizer) {
+    if (tokenizer.vocabularySize() > config.vocabulary()) {
+      throw new InvalidInputException(
+          "%s: tokenizer.json has token ids up to %d, but the embedding has %d rows (vocab_size in"
+                  .formatted(path, tokenizer.vocabularySize() - 1, config.vocabulary())
+              + " config.json): the tokenizer belongs to another model");
+    }
+  }
+
+  /**
    * The same weights, run through another view of the same backend, one that measures for example.
    * It must be closed before this one, which keeps the weights.
    */
   public Decoder over(Backend view) {
-    return new Decoder(config, view, weights, weightBytes, null, null);
+    return new Decoder(path, config, view, weights, weightBytes, null, null);
   }
 
   /**

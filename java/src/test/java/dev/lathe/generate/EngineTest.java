@@ -73,10 +73,42 @@ class EngineTest {
         (sequence, first, logits) -> {
           for (int i = 0; i < generated.length; i++) {
             Tensor row = logits.rows(prompt.length - 1 + i, prompt.length + i);
-            assertThat(new Sampler(Sampling.GREEDY).draw(row.memory(), TinyModel.VOCABULARY))
+            float[] values = row.memory().toArray(ValueLayout.JAVA_FLOAT);
+            assertThat(new Sampler(Sampling.GREEDY).draw(values, prompt, prompt.length))
                 .isEqualTo(generated[i]);
           }
         });
+  }
+
+  @Test
+  void logprobsComeWithEveryTokenWhereTheyAreAskedFor() {
+    int[] prompt = prompt(7, 4);
+    GenerationRequest plain = GenerationRequest.greedy(prompt, 6);
+    GenerationRequest asking =
+        new GenerationRequest(prompt, 6, Sampling.GREEDY, List.of(), true, 2);
+    List<Generation> both = run(List.of(plain, asking), 2, Cache.KV, 512);
+    assertThat(both.get(0).logprobs()).isEmpty();
+    assertThat(both.get(1).tokens()).isEqualTo(both.get(0).tokens());
+    assertThat(both.get(1).logprobs()).hasSize(6);
+    for (int i = 0; i < 6; i++) {
+      TokenLogprobs logprobs = both.get(1).logprobs().get(i);
+      assertThat(logprobs.top()).hasSize(2);
+      assertThat(logprobs.top().getFirst().token()).isEqualTo(both.get(1).tokens()[i]);
+      assertThat(logprobs.logprob()).isEqualTo(logprobs.top().getFirst().logprob()).isNegative();
+    }
+  }
+
+  @Test
+  void aRepetitionPenaltyReachesThePromptsTokens() {
+    int[] prompt = prompt(6, 9);
+    int[] free =
+        run(List.of(GenerationRequest.greedy(prompt, 40)), 1, Cache.KV, 512).getFirst().tokens();
+    GenerationRequest penalized =
+        new GenerationRequest(prompt, 40, new Sampling(0, 0, 1, 0, 1e6, 0), List.of(), true);
+    int[] varied = run(List.of(penalized), 1, Cache.KV, 512).getFirst().tokens();
+    assertThat(java.util.Arrays.stream(free).distinct().count()).isLessThan(40);
+    assertThat(java.util.Arrays.stream(varied).distinct().count()).isEqualTo(40);
+    assertThat(varied).doesNotContain(prompt);
   }
 
   @Test
@@ -189,11 +221,11 @@ class EngineTest {
   }
 
   @Test
-  void weightsThatAreNotNumbersAreNotDecodedIntoText() {
+  void logitsThatAreNotNumbersAreNotDecodedIntoText() {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment norm = arena.allocate(4L * TinyModel.HIDDEN);
       for (int i = 0; i < TinyModel.HIDDEN; i++) {
-        norm.setAtIndex(ValueLayout.JAVA_FLOAT, i, i == 3 ? Float.NaN : 1);
+        norm.setAtIndex(ValueLayout.JAVA_FLOAT, i, i % 2 == 0 ? Float.MAX_VALUE : 1);
       }
       model.replace("model.norm.weight", Tensor.of(norm, DType.F32, TinyModel.HIDDEN));
       try (Decoder broken = Decoder.load(model, backend);

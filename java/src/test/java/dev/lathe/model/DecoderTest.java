@@ -5,10 +5,13 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lathe.backend.reference.ReferenceBackend;
 import dev.lathe.error.InvalidInputException;
+import dev.lathe.generate.ByteTokenizer;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Floats;
 import dev.lathe.tensor.Tensor;
+import dev.lathe.tokenize.Tokenizer;
 import java.lang.foreign.Arena;
+import java.lang.foreign.ValueLayout;
 import java.util.List;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.AfterEach;
@@ -103,6 +106,36 @@ class DecoderTest {
     assertThatThrownBy(() -> Decoder.load(model, backend))
         .isInstanceOf(InvalidInputException.class)
         .hasMessageContaining("model.layers.1.mlp.up_proj");
+  }
+
+  @Test
+  void refusesWeightsThatAreNotNumbers() {
+    Tensor norm = model.tensor("model.layers.1.input_layernorm.weight");
+    norm.memory().setAtIndex(ValueLayout.JAVA_FLOAT, 7, Float.NEGATIVE_INFINITY);
+    assertThatThrownBy(() -> Decoder.load(model, backend))
+        .isInstanceOf(InvalidInputException.class)
+        .hasMessageContaining("model.layers.1.input_layernorm.weight has -Infinity in row 0")
+        .hasMessageContaining("column 7");
+  }
+
+  @Test
+  void refusesATokenizerWithMoreTokensThanTheEmbeddingHasRows() {
+    try (Decoder decoder = Decoder.load(model, backend)) {
+      decoder.requireVocabularyOf(vocabularyOf(TinyModel.VOCABULARY));
+      decoder.requireVocabularyOf(vocabularyOf(TinyModel.VOCABULARY - 40));
+      assertThatThrownBy(() -> decoder.requireVocabularyOf(vocabularyOf(TinyModel.VOCABULARY + 1)))
+          .isInstanceOf(InvalidInputException.class)
+          .hasMessageContaining("ids up to 300, but the embedding has 300 rows");
+    }
+  }
+
+  private static Tokenizer vocabularyOf(int size) {
+    return new ByteTokenizer() {
+      @Override
+      public int vocabularySize() {
+        return size;
+      }
+    };
   }
 
   @Test
