@@ -238,7 +238,7 @@ int32_t lathe_cpu_attention(lathe_cpu* cpu, float* out, int64_t out_stride, cons
   }
   if (tokens == sequences) { /* decode: one token each, cut without a list of the pieces */
     int64_t pieces = sequences * kv_heads;
-    int64_t tasks = std::min<int64_t>(pieces, cpu->pool.threads() * 4);
+    int64_t tasks = std::min<int64_t>(pieces, cpu->pool.threads() * 2);
     auto body = [&](int64_t task, int thread) {
       for (int64_t i = pieces * task / tasks; i < pieces * (task + 1) / tasks; i++) {
         int64_t s = i / kv_heads;

@@ -19,24 +19,27 @@ import java.util.OptionalLong;
 final class GgufMetadata {
   /** Types of values, by their number in the file. */
   enum Type {
-    UINT8(1),
-    INT8(1),
-    UINT16(2),
-    INT16(2),
-    UINT32(4),
-    INT32(4),
-    FLOAT32(4),
-    BOOL(1),
-    STRING(0),
-    ARRAY(0),
-    UINT64(8),
-    INT64(8),
-    FLOAT64(8);
+    UINT8(0, 1),
+    INT8(1, 1),
+    UINT16(2, 2),
+    INT16(3, 2),
+    UINT32(4, 4),
+    INT32(5, 4),
+    FLOAT32(6, 4),
+    BOOL(7, 1),
+    STRING(8, 0),
+    ARRAY(9, 0),
+    UINT64(10, 8),
+    INT64(11, 8),
+    FLOAT64(12, 8);
+
+    final int id;
 
     /** Bytes of a value; 0 where they differ. */
     final int bytes;
 
-    Type(int bytes) {
+    Type(int id, int bytes) {
+      this.id = id;
       this.bytes = bytes;
     }
   }
@@ -129,10 +132,12 @@ final class GgufMetadata {
 
   private static Type type(GgufCursor cursor, String what) {
     long number = cursor.u32(what);
-    if (number >= Type.values().length) {
-      throw cursor.bad("%s is %d; types go from 0 to %d".formatted(what, number, 12));
+    for (Type type : Type.values()) {
+      if (type.id == number) {
+        return type;
+      }
     }
-    return Type.values()[(int) number];
+    throw cursor.bad("%s is %d; types go from 0 to 12".formatted(what, number));
   }
 
   private void skip(GgufCursor cursor, Type type, String key) {

@@ -52,8 +52,7 @@ final class OutputFolder implements AutoCloseable {
    */
   static void requireNew(Path target) {
     if (Files.exists(target, LinkOption.NOFOLLOW_LINKS)) {
-      throw new InvalidInputException(
-          target + " exists already; --out wants the name of a new folder");
+      throw new InvalidInputException(target + " exists already; --out wants a new name");
     }
   }
 
@@ -117,6 +116,19 @@ final class OutputFolder implements AutoCloseable {
     });
     force(target.getParent());
     temporary.release();
+    removeHook();
+  }
+
+  /** Gives one file of the folder the final name instead; the folder goes. */
+  void commitFile(String name) throws IOException {
+    step(() -> {
+      requireNew(target);
+      Files.move(temporary.path().resolve(name), target, StandardCopyOption.ATOMIC_MOVE);
+      state = State.COMMITTED;
+      return target;
+    });
+    force(target.getParent());
+    temporary.remove();
     removeHook();
   }
 

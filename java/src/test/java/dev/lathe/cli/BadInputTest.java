@@ -254,6 +254,8 @@ class BadInputTest {
   @CsvSource({
     "--max-tokens, 0, at least 1",
     "--batch, 0, at least 1",
+    "--batch, 100000000, at most 4096",
+    "--threads, 2000000000, at most 1024",
     "--temperature, -1, temperature",
     "--temperature, warm, --temperature",
     "--top-p, 1.5, top-p",
