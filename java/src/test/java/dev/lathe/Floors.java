@@ -24,7 +24,7 @@ final class Floors {
           List.of("optimize"),
           List.of("report"),
           List.of("measure"),
-          List.of("compress", "generate"),
+          List.of("compress", "generate", "train"),
           List.of("model"),
           List.of("backend"),
           List.of("tokenize"),

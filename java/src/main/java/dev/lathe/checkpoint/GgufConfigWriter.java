@@ -1,7 +1,6 @@
 package dev.lathe.checkpoint;
 
 import dev.lathe.error.InvalidInputException;
-import java.util.List;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.node.ObjectNode;
 
@@ -26,10 +25,14 @@ final class GgufConfigWriter {
     if (!activation.equals("silu") && !activation.equals("swish")) {
       throw bad("hidden_act \"%s\" has no key in a GGUF file; it has silu".formatted(activation));
     }
-    for (String key : List.of("sliding_window", "rope_parameters")) {
-      if (present(key) && !config.path("use_sliding_window").isBoolean()) {
-        throw bad(key + " cannot be written as GGUF by this version");
-      }
+    if (present("rope_parameters")) {
+      throw bad("rope_parameters cannot be written as GGUF by this version");
+    }
+    boolean windowIsOff =
+        config.path("use_sliding_window").isBoolean()
+            && !config.path("use_sliding_window").booleanValue();
+    if (present("sliding_window") && !windowIsOff) {
+      throw bad("sliding_window cannot be written as GGUF by this version");
     }
     long heads = size("num_attention_heads");
     long hidden = size("hidden_size");

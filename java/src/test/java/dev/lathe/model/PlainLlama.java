@@ -8,17 +8,17 @@ import dev.lathe.tensor.Tensor;
  * Llama written a second time, from the paper and in double precision: no cache, no batch, no
  * backend, nothing shared with {@link Decoder}. What both agree on is not one mistake made twice.
  */
-final class PlainLlama {
+public final class PlainLlama {
   private final Checkpoint checkpoint;
   private final ModelConfig config;
 
-  PlainLlama(Checkpoint checkpoint) {
+  public PlainLlama(Checkpoint checkpoint) {
     this.checkpoint = checkpoint;
     this.config = ModelConfig.parse(checkpoint.config(), "test");
   }
 
   /** Logits [tokens][vocabulary] of one sequence. */
-  double[][] logits(int[] tokens) {
+  public double[][] logits(int[] tokens) {
     int n = tokens.length;
     double[][] embedding = matrix("model.embed_tokens.weight");
     double[][] x = new double[n][];

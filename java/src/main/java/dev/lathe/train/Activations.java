@@ -1,0 +1,81 @@
+package dev.lathe.train;
+
+import dev.lathe.model.ModelConfig;
+
+/** What the forward pass leaves for the backward pass, and what that needs itself. */
+final class Activations {
+  /**
+   * One layer's.
+   *
+   * @param x the residual stream at its beginning [tokens, hidden]
+   * @param middle the residual stream between attention and feed-forward [tokens, hidden]
+   * @param h {@code x} normed; {@code h2} {@code middle} normed
+   * @param root the inverse root mean square of each row of {@code x}; {@code root2} of {@code
+   *     middle}
+   * @param qkv rotated queries, rotated keys, values [tokens, (heads + 2 kvHeads) headDim]
+   * @param probabilities of attention [sequences, heads, length, length]
+   * @param gateUp [tokens, 2 intermediate]; {@code gated} [tokens, intermediate]
+   */
+  record Layer(
+      float[] x,
+      float[] h,
+      float[] root,
+      float[] qkv,
+      float[] probabilities,
+      float[] attention,
+      float[] middle,
+      float[] h2,
+      float[] root2,
+      float[] gateUp,
+      float[] gated) {}
+
+  final Layer[] layers;
+  final float[] x;
+  final float[] h;
+  final float[] root;
+  final float[] logits;
+
+  // Gradients of the layer in hand.
+  final float[] dx;
+  final float[] dh;
+  final float[] dQkv;
+  final float[] dAttention;
+  final float[] dProbabilities;
+  final float[] dGateUp;
+  final float[] dGated;
+
+  Activations(ModelConfig config, int sequences, int length) {
+    int tokens = sequences * length;
+    int hidden = tokens * config.hidden();
+    int queries = tokens * config.heads() * config.headDim();
+    int qkv = queries + 2 * tokens * config.kvHeads() * config.headDim();
+    int gated = tokens * config.intermediate();
+    layers = new Layer[config.layers()];
+    for (int i = 0; i < layers.length; i++) {
+      layers[i] =
+          new Layer(
+              new float[hidden],
+              new float[hidden],
+              new float[tokens],
+              new float[qkv],
+              new float[sequences * config.heads() * length * length],
+              new float[queries],
+              new float[hidden],
+              new float[hidden],
+              new float[tokens],
+              new float[2 * gated],
+              new float[gated]);
+    }
+    x = new float[hidden];
+    h = new float[hidden];
+    root = new float[tokens];
+    logits = new float[tokens * config.vocabulary()];
+    dx = new float[hidden];
+    dh = new float[hidden];
+    dQkv = new float[qkv];
+    dAttention = new float[queries];
+    dProbabilities = new float[length * length];
+    dGateUp = new float[2 * gated];
+    dGated = new float[gated];
+  }
+}

@@ -1,0 +1,127 @@
+package dev.lathe.train;
+
+import dev.lathe.error.LatheException;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+
+/**
+ * Steps of training. A batch is divided into parts with a gradient each; threads share them out,
+ * and they are added in the batch's order, so that the result does not depend on the threads.
+ */
+final class Trainer implements AutoCloseable {
+  /** What a step showed: loss in nats a token before the update, gradient norm before clipping. */
+  record Step(long step, double loss, double gradientNorm, double learningRate) {}
+
+  private final Parameters parameters;
+  private final TrainingPlan plan;
+  private final AdamW optimizer;
+  private final TrainingText text;
+  private final List<DecoderGradient> passes = new ArrayList<>();
+  private final ExecutorService threads;
+  private final float[] gradient;
+
+  Trainer(
+      Parameters parameters, TrainingPlan plan, AdamW optimizer, TrainingText text, int threads) {
+    this.parameters = parameters;
+    this.plan = plan;
+    this.optimizer = optimizer;
+    this.text = text;
+    this.threads =
+        Executors.newFixedThreadPool(
+            threads, Thread.ofPlatform().daemon().name("train-", 0).factory());
+    for (int i = 0; i < PARTS && i < plan.batch(); i++) {
+      int sequences = plan.batch() / PARTS + (i < plan.batch() % PARTS ? 1 : 0);
+      passes.add(new DecoderGradient(parameters, sequences, plan.length()));
+    }
+    gradient = new float[parameters.count()];
+  }
+
+  /** A batch is divided into so many parts whatever the threads: sums then have one order. */
+  private static final int PARTS = 2;
+
+  /**
+   * The next step.
+   *
+   * @throws LatheException if loss or gradient is not a finite number; the weights are then those
+   *     before the step
+   */
+  Step step() {
+    long number = optimizer.step;
+    TrainingText.Windows windows = text.draw(plan.seed(), number, plan.batch(), plan.length());
+    float scale = 1f / (plan.batch() * plan.length());
+    double loss = sum(windows, scale) * scale;
+    Arrays.fill(gradient, 0);
+    for (DecoderGradient pass : passes) {
+      float[] part = pass.gradient();
+      for (int i = 0; i < gradient.length; i++) {
+        gradient[i] += part[i];
+      }
+    }
+    double rate = plan.learningRate(number);
+    double norm = Double.isFinite(loss) ? optimizer.update(gradient, rate, plan.clip()) : loss;
+    if (!Double.isFinite(norm)) {
+      throw new LatheException(
+          LatheException.FAILED,
+          "training stopped at step %d: loss %s, gradient norm %s; a lower learning rate than %s may help"
+              .formatted(number, loss, norm, rate));
+    }
+    return new Step(number, loss, norm, rate);
+  }
+
+  /** Mean loss in nats a token over every token of a text. */
+  double evaluate(TrainingText heldOut) {
+    double sum = 0;
+    long count = 0;
+    for (TrainingText.Windows windows : heldOut.all(plan.batch(), plan.length())) {
+      sum += sum(windows, 0);
+      count += Arrays.stream(windows.targets()).filter(target -> target >= 0).count();
+    }
+    return sum / count;
+  }
+
+  private double sum(TrainingText.Windows windows, float scale) {
+    List<Future<Double>> parts = new ArrayList<>();
+    int from = 0;
+    for (DecoderGradient pass : passes) {
+      int to = from + pass.tokens();
+      int[] inputs = Arrays.copyOfRange(windows.inputs(), from, to);
+      int[] targets = Arrays.copyOfRange(windows.targets(), from, to);
+      parts.add(
+          threads.submit(() ->
+              scale == 0
+                  ? pass.loss(inputs, targets)
+                  : pass.lossAndGradient(inputs, targets, scale)));
+      from = to;
+    }
+    double sum = 0;
+    for (Future<Double> part : parts) {
+      sum += result(part);
+    }
+    return sum;
+  }
+
+  private static double result(Future<Double> part) {
+    try {
+      return part.get();
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new LatheException(LatheException.FAILED, "training was interrupted", e);
+    } catch (ExecutionException e) {
+      throw new IllegalStateException("a training thread failed", e.getCause());
+    }
+  }
+
+  Parameters parameters() {
+    return parameters;
+  }
+
+  @Override
+  public void close() {
+    threads.shutdownNow();
+  }
+}
