@@ -55,7 +55,8 @@ final class UnsupportedKeys {
    */
   static void refuse(ConfigKeys keys, Architecture architecture) {
     MEANINGS.forEach((key, meaning) -> refuse(keys, key, meaning));
-    if (!architecture.has(Trait.ATTENTION_BIAS)) {
+    // Qwen2 has its biases whatever the key says; files of other formats say it has.
+    if (!architecture.has(Trait.ATTENTION_BIAS) && !architecture.has(Trait.QUERY_KEY_VALUE_BIAS)) {
       refuse(keys, "attention_bias", new Meaning("biases that %s has not", ""), architecture);
     }
     if (!architecture.has(Trait.FEED_FORWARD_BIAS)) {

@@ -60,7 +60,8 @@ public enum RandomModels {
       case QWEN2_TIED_WINDOW ->
           """
           "architectures": ["Qwen2ForCausalLM"], "use_sliding_window": true,
-          "sliding_window": 18, "max_window_layers": 1, "tie_word_embeddings": true
+          "sliding_window": 18, "max_window_layers": 1, "tie_word_embeddings": true,
+          "attention_bias": true
           """;
       case QWEN3 ->
           """
