@@ -2,6 +2,7 @@ package dev.lathe.train;
 
 import dev.lathe.checkpoint.CheckpointWriter;
 import dev.lathe.checkpoint.StrictJson;
+import dev.lathe.error.InvalidInputException;
 import dev.lathe.error.LatheException;
 import dev.lathe.model.ModelConfig;
 import dev.lathe.tokenize.HuggingFaceTokenizer;
@@ -73,6 +74,10 @@ public final class EmbeddedTraining {
   static void run(Path folder, int steps, int layers, int threads, Consumer<String> log) {
     try {
       Files.createDirectories(folder);
+      if (Files.exists(folder.resolve("model"))) {
+        throw new InvalidInputException(
+            folder.resolve("model") + " is there already; give another --out, or remove it");
+      }
       new EmbeddedTraining(folder, log).run(plan(steps), config(layers), threads);
     } catch (IOException e) {
       throw new LatheException(
@@ -207,6 +212,14 @@ public final class EmbeddedTraining {
     return StrictJson.mapper().writerWithDefaultPrettyPrinter().writeValueAsBytes(json);
   }
 
+  private static int count(String option, String value) {
+    if (!value.matches("[1-9][0-9]{0,8}")) {
+      throw new IllegalArgumentException(
+          "%s takes a whole number from 1 on, not '%s'".formatted(option, value));
+    }
+    return Integer.parseInt(value);
+  }
+
   /** {@code scripts/train-embedded}: options as it passes them, {@code --name value}. */
   public static void main(String[] arguments) {
     Path out = null;
@@ -218,17 +231,14 @@ public final class EmbeddedTraining {
         String value = i + 1 < arguments.length ? arguments[i + 1] : "";
         switch (arguments[i]) {
           case "--out" -> out = Path.of(value);
-          case "--steps" -> steps = Integer.parseInt(value);
-          case "--layers" -> layers = Integer.parseInt(value);
-          case "--threads" -> threads = Integer.parseInt(value);
+          case "--steps" -> steps = count(arguments[i], value);
+          case "--layers" -> layers = count(arguments[i], value);
+          case "--threads" -> threads = count(arguments[i], value);
           default -> throw new IllegalArgumentException("unknown option " + arguments[i]);
         }
       }
       if (out == null || out.toString().isEmpty()) {
         throw new IllegalArgumentException("--out FOLDER is missing");
-      }
-      if (steps < 1 || layers < 1 || threads < 1) {
-        throw new IllegalArgumentException("--steps, --layers and --threads start at 1");
       }
       run(out, steps, layers, threads, System.err::println);
     } catch (IllegalArgumentException e) {
