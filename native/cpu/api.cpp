@@ -70,18 +70,6 @@ const Kernels* choose(int32_t isa) {
   return isa <= 1 ? &lathe::kGeneric : nullptr;
 }
 
-/* Rows in pieces, by several threads where there are enough elements to make it worth waking them. */
-template <class F> void overRows(lathe_cpu* cpu, int64_t rows, int64_t elements_per_row, F body) {
-  constexpr int64_t kWorthThreads = 1 << 17;
-  if (cpu->pool.threads() == 1 || rows * elements_per_row < kWorthThreads) {
-    body(int64_t(0), rows);
-    return;
-  }
-  int64_t step = std::max<int64_t>(1, rows / (cpu->pool.threads() * 4));
-  auto piece = [&](int64_t index, int) { body(index * step, std::min(rows, (index + 1) * step)); };
-  lathe::parallel(cpu->pool, (rows + step - 1) / step, piece);
-}
-
 } // namespace
 
 lathe_cpu* lathe_cpu_open(int32_t threads, int32_t isa) {
@@ -172,7 +160,7 @@ int32_t lathe_cpu_rotate_and_append(lathe_cpu* cpu, float* qkv, int64_t stride, 
 
 int32_t lathe_cpu_attention(lathe_cpu* cpu, float* out, int64_t out_stride, const float* qkv, int64_t stride,
                             int64_t tokens, int32_t heads, int32_t kv_heads, int32_t head_dim, float scale,
-                            const uint8_t* keys, const uint8_t* values, int32_t half, int64_t pages, int32_t page_size,
+                            int32_t window, float soft_cap, const uint8_t* keys, const uint8_t* values, int32_t half, int64_t pages, int32_t page_size,
                             int64_t sequences, const int32_t* query_starts, const int32_t* context_lengths,
                             const int32_t* block_starts, const int32_t* blocks, int64_t block_count) {
   int64_t longest = 0;
@@ -218,13 +206,16 @@ int32_t lathe_cpu_attention(lathe_cpu* cpu, float* out, int64_t out_stride, cons
                          values + offset,
                          page_stride,
                          page_size,
-                         blocks + block_starts[s]};
+                         blocks + block_starts[s],
+                         window,
+                         soft_cap};
   };
   AttentionItem worst{};
   worst.group = group;
   worst.head_dim = head_dim;
   worst.first = longest;
   worst.tokens = 1;
+  worst.page_size = page_size;
   if (!cpu->reserve(kernels.attention_scratch(worst))) {
     return LATHE_NO_MEMORY;
   }
@@ -247,7 +238,7 @@ int32_t lathe_cpu_attention(lathe_cpu* cpu, float* out, int64_t out_stride, cons
   }
   if (tokens == sequences) { /* decode: one token each, cut without a list of the pieces */
     int64_t pieces = sequences * kv_heads;
-    int64_t tasks = std::min<int64_t>(pieces, cpu->pool.threads() * 4);
+    int64_t tasks = std::min<int64_t>(pieces, cpu->pool.threads() * 2);
     auto body = [&](int64_t task, int thread) {
       for (int64_t i = pieces * task / tasks; i < pieces * (task + 1) / tasks; i++) {
         int64_t s = i / kv_heads;

@@ -6,6 +6,7 @@
  */
 #pragma once
 #include <type_traits>
+#include "narrow_impl.h"
 #include "prompt_impl.h"
 
 namespace {
@@ -13,7 +14,13 @@ namespace {
 INLINE int64_t scoreStride(int64_t keys) { return (keys + 15) / 16 * 16 + 16; }
 
 int64_t attentionScratch(const lathe::AttentionItem& item) {
-  int64_t single = item.group * scoreStride(item.first + item.tokens - 1);
+  int64_t keys = item.first + item.tokens - 1;
+  int64_t single = item.group * scoreStride(keys);
+#ifdef LATHE_TWO_ROWS
+  if (item.head_dim == kNarrow) {
+    single = item.group * narrowStride(keys, item.page_size);
+  }
+#endif
   int64_t prompt = promptScratch(item.head_dim);
   return single > prompt ? single : prompt;
 }
@@ -131,90 +138,6 @@ void weighGroup(const lathe::AttentionItem& item, int64_t keys, const float* wei
   }
 }
 
-#ifdef LATHE_TWO_ROWS
-/* Heads of W / 2 elements: a register holds two rows. The sums are those of the general path, bit by bit for the scores. */
-
-/* Rows of a page, two a register; those after `rows` are 0. */
-template <bool Half> INLINE vec twoRows(const uint8_t* p, int64_t pair, int64_t rows) {
-  int64_t left = rows * (W / 2) - pair * W;
-  return loadValue<Half>(p, pair * W, left >= W ? W : left > 0 ? int(left) : 0);
-}
-
-template <bool Half, int G>
-INLINE void scoreNarrow(const vec (&query)[G], const uint8_t* keys, int64_t rows, float* scores, int64_t stride) {
-  vec k[W / 2];
-#pragma GCC unroll 8
-  for (int i = 0; i < W / 2; i++) {
-    k[i] = rows == W ? loadValue<Half>(keys, i * W, W) : twoRows<Half>(keys, i, rows);
-  }
-#pragma GCC unroll 4
-  for (int g = 0; g < G; g++) {
-    vec sums = vsumPairs(vmul(k[0], query[g]), vmul(k[1], query[g]), vmul(k[2], query[g]), vmul(k[3], query[g]),
-                         vmul(k[4], query[g]), vmul(k[5], query[g]), vmul(k[6], query[g]), vmul(k[7], query[g]));
-    if (rows == W) {
-      vstore(scores + g * stride, sums);
-    } else {
-      vstoren(scores + g * stride, sums, int(rows));
-    }
-  }
-}
-
-template <bool Half, int G>
-INLINE void weighNarrow(const float* weights, int64_t stride, const uint8_t* values, int64_t rows, vec (&acc)[G][4]) {
-  vec p[G];
-#pragma GCC unroll 4
-  for (int g = 0; g < G; g++) {
-    p[g] = rows == W ? vload(weights + g * stride) : vloadn(weights + g * stride, int(rows));
-  }
-#pragma GCC unroll 8
-  for (int i = 0; i < W / 2; i++) {
-    vec v = rows == W ? loadValue<Half>(values, i * W, W) : twoRows<Half>(values, i, rows);
-#pragma GCC unroll 4
-    for (int g = 0; g < G; g++) {
-      acc[g][i % 4] = vfma(vspreadPair(p[g], i), v, acc[g][i % 4]);
-    }
-  }
-}
-
-template <bool Half, int G>
-void attendNarrow(const lathe::AttentionItem& item, int64_t keys, const float* query, float* out, float* scores,
-                  int64_t stride) {
-  constexpr int64_t bytes = Half ? 2 : 4;
-  vec twice[G];
-  for (int g = 0; g < G; g++) {
-    twice[g] = vtwice(query + g * (W / 2));
-  }
-  for (int64_t start = 0, page = 0; start < keys; start += item.page_size, page++) {
-    const uint8_t* base = item.keys + bytes * item.page_stride * item.blocks[page];
-    int64_t inPage = keys - start < item.page_size ? keys - start : item.page_size;
-    for (int64_t r = 0; r < inPage; r += W) {
-      int64_t rows = inPage - r < W ? inPage - r : W;
-      scoreNarrow<Half, G>(twice, base + bytes * r * (W / 2), rows, scores + start + r, stride);
-    }
-  }
-  float sums[G];
-  softmax<G>(scores, stride, keys, item.scale, sums);
-  vec acc[G][4];
-  for (int g = 0; g < G; g++) {
-    for (int i = 0; i < 4; i++) {
-      acc[g][i] = vzero();
-    }
-  }
-  for (int64_t start = 0, page = 0; start < keys; start += item.page_size, page++) {
-    const uint8_t* base = item.values + bytes * item.page_stride * item.blocks[page];
-    int64_t inPage = keys - start < item.page_size ? keys - start : item.page_size;
-    for (int64_t r = 0; r < inPage; r += W) {
-      int64_t rows = inPage - r < W ? inPage - r : W;
-      weighNarrow<Half, G>(scores + start + r, stride, base + bytes * r * (W / 2), rows, acc);
-    }
-  }
-  for (int g = 0; g < G; g++) {
-    vec total = vadd(vadd(acc[g][0], acc[g][1]), vadd(acc[g][2], acc[g][3]));
-    vstoren(out + g * (W / 2), vdiv(vsumHalves(total), vset(sums[g])), W / 2);
-  }
-}
-#endif
-
 template <bool Half> void attendToken(const lathe::AttentionItem& item, int64_t token, float* scores) {
   constexpr int64_t bytes = Half ? 2 : 4;
   using Row = std::conditional_t<Half, F16Row, F32Row>;
@@ -223,15 +146,14 @@ template <bool Half> void attendToken(const lathe::AttentionItem& item, int64_t 
   const float* query = item.query + token * item.query_stride;
   float* out = item.out + token * item.out_stride;
 #ifdef LATHE_TWO_ROWS
-  if (item.head_dim == W / 2) {
-    for (int64_t g = 0; g < item.group;) {
-      if (item.group - g >= 2) {
-        attendNarrow<Half, 2>(item, keys, query + g * (W / 2), out + g * (W / 2), scores, stride);
-        g += 2;
-      } else {
-        attendNarrow<Half, 1>(item, keys, query + g * (W / 2), out + g * (W / 2), scores, stride);
-        g++;
-      }
+  if (item.head_dim == kNarrow) {
+    int64_t narrow = narrowStride(item.first + item.tokens - 1, item.page_size);
+    int64_t g = 0;
+    for (; g + 2 <= item.group; g += 2) {
+      attendNarrow<Half, 2>(item, keys, query + g * kNarrow, out + g * kNarrow, scores, narrow);
+    }
+    if (g < item.group) {
+      attendNarrow<Half, 1>(item, keys, query + g * kNarrow, out + g * kNarrow, scores, narrow);
     }
     return;
   }

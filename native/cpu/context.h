@@ -1,5 +1,6 @@
 /* What an open library holds: the chosen kernels, the threads and each one's scratch memory. */
 #pragma once
+#include <algorithm>
 #include <memory>
 #include <vector>
 #include "kernels.h"
@@ -29,3 +30,15 @@ struct lathe_cpu {
   /* Grows every thread's scratch; false where memory is short. */
   bool reserve(int64_t floats);
 };
+
+/* Rows in pieces, by several threads where there are enough elements to make it worth waking them. */
+template <class F> void overRows(lathe_cpu* cpu, int64_t rows, int64_t elements_per_row, F body) {
+  constexpr int64_t kWorthThreads = 1 << 17;
+  if (cpu->pool.threads() == 1 || rows * elements_per_row < kWorthThreads) {
+    body(int64_t(0), rows);
+    return;
+  }
+  int64_t step = std::max<int64_t>(1, rows / (cpu->pool.threads() * 4));
+  auto piece = [&](int64_t index, int) { body(index * step, std::min(rows, (index + 1) * step)); };
+  lathe::parallel(cpu->pool, (rows + step - 1) / step, piece);
+}

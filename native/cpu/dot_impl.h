@@ -60,6 +60,15 @@ INLINE float scaleAt(const lathe_weight& w, int64_t index) {
   }
   return 1;
 }
+/* Those of four rows with one scale each. */
+INLINE four scalesAt(const lathe_weight& w, int64_t index) {
+  if (w.scale_type == LATHE_SCALE_F32) {
+    four scales;
+    __builtin_memcpy(&scales, w.scales + 4 * index, sizeof scales);
+    return scales;
+  }
+  return four{scaleAt(w, index), scaleAt(w, index + 1), scaleAt(w, index + 2), scaleAt(w, index + 3)};
+}
 INLINE float zeroAt(const lathe_weight& w, int64_t index) { return w.zeros ? float(int8_t(w.zeros[index])) : 0; }
 
 /* With one group a row the scale waits until the sum is done; with more, each vector gets its group's. */
@@ -155,12 +164,24 @@ struct Finish {
         four factor = {1, 1, 1, 1};
         four shift = {0, 0, 0, 0};
         if (scaled) {
-          factor = four{scaleAt(*scaled, r + i), scaleAt(*scaled, r + i + 1), scaleAt(*scaled, r + i + 2),
-                        scaleAt(*scaled, r + i + 3)};
+          factor = scalesAt(*scaled, r + i);
         }
         if (bias) {
           __builtin_memcpy(&shift, bias + r + i, sizeof shift);
         }
+#ifdef LATHE_SUM_16
+        if constexpr (T == 4) {
+          vec sum = vsum16(acc[i], acc[i + 1], acc[i + 2], acc[i + 3]);
+          if (scaled) {
+            sum = vmul(sum, vfours(factor));
+          }
+          if (bias) {
+            sum = vadd(sum, vfours(shift));
+          }
+          vstoreFours(out + t * stride + r + i, stride, sum, add);
+          continue;
+        }
+#endif
         for (int j = 0; j < T; j++) {
           float sums[4];
           vsum4(acc[i][j], acc[i + 1][j], acc[i + 2][j], acc[i + 3][j], sums);

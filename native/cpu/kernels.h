@@ -24,6 +24,8 @@ struct AttentionItem {
   int64_t page_stride; /* elements from a page to the next */
   int64_t page_size;
   const int32_t* blocks;
+  int64_t window; /* a token sees so many keys, its own included */
+  float soft_cap; /* scores become soft_cap * tanh(score / soft_cap); 0: as they are */
 };
 
 struct Kernels {
@@ -45,6 +47,10 @@ struct Kernels {
   float (*read)(const float* x, int64_t n);
   /* Runs `rounds` rounds of fused multiply-adds and returns how many floating-point operations those were. */
   int64_t (*multiply_adds)(int64_t rounds, float* sink);
+  void (*layer_norm)(float* out, const float* x, const float* weight, const float* bias, int64_t cols, float epsilon);
+  void (*add_rms_norm)(float* out, const float* x, const float* weight, int64_t cols, float epsilon);
+  void (*activate)(float* out, const float* x, int64_t n, int32_t activation);
+  void (*soft_cap)(float* x, int64_t n, float cap);
 };
 
 extern const Kernels kGeneric;

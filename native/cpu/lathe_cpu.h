@@ -83,9 +83,10 @@ LATHE_API int32_t lathe_cpu_rotate_and_append(lathe_cpu*, float* qkv, int64_t st
                                               int32_t heads, int32_t kv_heads, int32_t head_dim, uint8_t* keys,
                                               uint8_t* values, int32_t half, int64_t pages, int32_t page_size,
                                               const int32_t* positions, const int32_t* slots);
+/* A token sees the last `window` keys, its own included; soft_cap > 0: scores become soft_cap * tanh(score / soft_cap). */
 LATHE_API int32_t lathe_cpu_attention(lathe_cpu*, float* out, int64_t out_stride, const float* qkv, int64_t stride,
                                       int64_t tokens, int32_t heads, int32_t kv_heads, int32_t head_dim, float scale,
-                                      const uint8_t* keys, const uint8_t* values, int32_t half, int64_t pages,
+                                      int32_t window, float soft_cap, const uint8_t* keys, const uint8_t* values, int32_t half, int64_t pages,
                                       int32_t page_size, int64_t sequences, const int32_t* query_starts,
                                       const int32_t* context_lengths, const int32_t* block_starts,
                                       const int32_t* blocks, int64_t block_count);
@@ -96,3 +97,25 @@ LATHE_API int32_t lathe_cpu_gather_rows(lathe_cpu*, float* out, int64_t out_stri
                                         int64_t x_rows, int64_t cols, const int32_t* rows, int64_t count);
 LATHE_API int32_t lathe_cpu_argmax(lathe_cpu*, int32_t* out, const float* x, int64_t x_stride, int64_t rows,
                                    int64_t cols);
+
+/* Rows here are contiguous. */
+LATHE_API int32_t lathe_cpu_layer_norm(lathe_cpu*, float* out, const float* x, const float* weight, const float* bias,
+                                       int64_t rows, int64_t cols, float epsilon);
+/* out += x / sqrt(mean(x^2) + epsilon) * weight */
+LATHE_API int32_t lathe_cpu_add_rms_norm(lathe_cpu*, float* out, const float* x, const float* weight, int64_t rows,
+                                         int64_t cols, float epsilon);
+/* RMSNorm of each head of the queries and of the keys, in place. */
+LATHE_API int32_t lathe_cpu_norm_heads(lathe_cpu*, float* qkv, int64_t stride, int64_t tokens,
+                                       const float* query_weight, const float* key_weight, int32_t heads,
+                                       int32_t kv_heads, int32_t head_dim, float epsilon);
+LATHE_API int32_t lathe_cpu_append(lathe_cpu*, const float* qkv, int64_t stride, int64_t tokens, int32_t heads,
+                                   int32_t kv_heads, int32_t head_dim, uint8_t* keys, uint8_t* values, int32_t half,
+                                   int64_t pages, int32_t page_size, const int32_t* slots);
+/* out[i] += table[rows[i]] */
+LATHE_API int32_t lathe_cpu_add_embedding(lathe_cpu*, float* out, const lathe_weight* table, const int32_t* rows,
+                                          int64_t count);
+LATHE_API int32_t lathe_cpu_activate(lathe_cpu*, float* out, const float* x, int64_t rows, int64_t cols,
+                                     int32_t activation);
+LATHE_API int32_t lathe_cpu_scale(lathe_cpu*, float* x, int64_t rows, int64_t cols, float factor);
+/* x = cap * tanh(x / cap) */
+LATHE_API int32_t lathe_cpu_soft_cap(lathe_cpu*, float* x, int64_t rows, int64_t cols, float cap);

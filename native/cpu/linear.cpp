@@ -7,14 +7,15 @@ using lathe::Kernels;
 namespace {
 
 /* Handing work to a thread that still spins costs a fraction of a microsecond, waking one that sleeps some: below this
- * much work one thread is faster. */
-constexpr int64_t kWorthThreadsNanos = 2'000;
-constexpr int64_t kTaskNanos = 1'000;
+ * much work one thread is faster. The caller, who starts at once, gets that much more. */
+constexpr int64_t kWorthThreadsNanos = 700;
+constexpr int64_t kTaskNanos = 2'500;
+constexpr int64_t kHandOverNanos = 150;
 constexpr int64_t kSmallNanos = 40'000;
 constexpr int64_t kRowsOfATile = 8;
 
 /* What one thread does in a nanosecond: bytes that a cache holds from call to call, bytes that it does not, and
- * multiply-adds. Rough, and no more is needed: products of two microseconds are about even either way. */
+ * multiply-adds. Rough, and no more is needed: products of half a microsecond are about even either way. */
 constexpr int64_t kCachedBytesPerNano = 64;
 constexpr int64_t kMemoryBytesPerNano = 8;
 constexpr int64_t kMultiplyAddsPerNano = 64;
@@ -79,9 +80,14 @@ int32_t lathe_cpu_linear(lathe_cpu* cpu, float* out, int64_t out_stride, const f
     /* A few ranges of rows, across the parts: nothing is allocated, nothing is planned. */
     int64_t units = (weight->rows + kRowsOfATile - 1) / kRowsOfATile;
     int64_t pieces = std::min<int64_t>(units, std::clamp<int64_t>(work / kTaskNanos, threads, threads * 4));
+    int64_t ahead = units * kHandOverNanos / work;
+    auto bound = [&](int64_t index) {
+      int64_t unit = index == 0 ? 0 : ahead + (units - ahead) * index / pieces;
+      return std::min(weight->rows, unit * kRowsOfATile);
+    };
     auto range = [&](int64_t index, int thread) {
-      int64_t from = units * index / pieces * kRowsOfATile;
-      int64_t to = std::min(weight->rows, units * (index + 1) / pieces * kRowsOfATile);
+      int64_t from = bound(index);
+      int64_t to = bound(index + 1);
       for (int64_t i = 0, column = 0; i < count && column < to; column += parts[i].rows, i++) {
         int64_t row0 = std::max<int64_t>(0, from - column);
         int64_t row1 = std::min(parts[i].rows, to - column);

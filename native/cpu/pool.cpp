@@ -32,16 +32,12 @@ Pool::~Pool() {
   }
 }
 
-bool Pool::runOne(int thread) {
+/* The job cannot end before a claimed task has: its members stay as they are until then. */
+bool Pool::claim(uint32_t& task) {
   uint64_t ticket = job_.ticket.load(std::memory_order_acquire);
   while ((ticket & 0xffffffffu) != 0) {
     if (job_.ticket.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
-      /* The job cannot end before this task has: its members stay as they are. */
-      uint32_t count = job_.count;
-      job_.function(job_.argument, int64_t(count) - int64_t(ticket & 0xffffffffu), thread);
-      if (done_.fetch_add(1, std::memory_order_acq_rel) + 1 == count) {
-        done_.notify_one();
-      }
+      task = job_.count - uint32_t(ticket);
       return true;
     }
   }
@@ -58,19 +54,26 @@ void Pool::run(TaskFunction function, void* argument, int64_t tasks) {
   job_.function = function;
   job_.argument = argument;
   job_.count = uint32_t(tasks);
-  done_.store(0, std::memory_order_relaxed);
+  uint32_t before = done_.load(std::memory_order_relaxed); /* no worker has a task: this does not change */
   uint64_t number = (job_.ticket.load(std::memory_order_relaxed) >> 32) + 1;
-  /* Sequentially consistent with sleep(): either this sees the sleeper, or the sleeper sees the tasks. */
-  job_.ticket.store(number << 32 | uint64_t(tasks), std::memory_order_seq_cst);
-  if (sleepers_.load(std::memory_order_seq_cst) != 0) {
+  job_.ticket.store(number << 32 | uint64_t(tasks - 1), std::memory_order_release);
+  /* Unordered with the store above, which therefore need not have arrived: a worker that falls asleep in this moment
+   * may be missed. It then misses this job, whose tasks the caller does, and is woken for the next. */
+  if (sleepers_.load(std::memory_order_relaxed) != 0) {
     wake_.fetch_add(1, std::memory_order_release);
     wake_.notify_all();
   }
-  while (runOne(0)) {
+  function(argument, 0, 0);
+  uint32_t others = uint32_t(tasks - 1);
+  if (done_.load(std::memory_order_acquire) - before == others) {
+    return;
+  }
+  for (uint32_t task; claim(task); others--) {
+    function(argument, int64_t(task), 0);
   }
   for (int spin = 0;; spin++) {
     uint32_t done = done_.load(std::memory_order_acquire);
-    if (done == job_.count) {
+    if (done - before == others) {
       return;
     }
     if (spin < kSpins) {
@@ -103,7 +106,11 @@ void Pool::work(int thread) {
     if (!found) {
       sleep();
     }
-    while (runOne(thread)) {
+    uint32_t task;
+    while (claim(task)) {
+      job_.function(job_.argument, int64_t(task), thread);
+      done_.fetch_add(1, std::memory_order_acq_rel);
+      done_.notify_one();
     }
   }
 }

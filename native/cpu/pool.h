@@ -2,7 +2,8 @@
  *
  * A task is claimed by one compare-and-swap on {job number, tasks left}, so a thread that wakes up late finds either
  * nothing left or a newer job, never half of an old one, and the caller never waits for a thread that did not start.
- * Workers spin for some microseconds after a job, then sleep in the kernel.
+ * Task 0 is the caller's and needs no claim: a job of as many tasks as threads costs the caller one store and one look
+ * at what the others have done. Workers spin for some microseconds after a job, then sleep in the kernel.
  */
 #pragma once
 #include <atomic>
@@ -25,7 +26,7 @@ class Pool {
 
  private:
   void work(int thread);
-  bool runOne(int thread);
+  bool claim(uint32_t& task);
   void sleep();
 
   int threads_;
@@ -36,7 +37,7 @@ class Pool {
     void* argument = nullptr;
     uint32_t count = 0;
   } job_;
-  alignas(64) std::atomic<uint32_t> done_{0};
+  alignas(64) std::atomic<uint32_t> done_{0}; /* tasks that workers have done, of all jobs, modulo 2^32 */
   alignas(64) std::atomic<uint32_t> wake_{0};
   std::atomic<uint32_t> sleepers_{0};
   std::atomic<bool> stop_{false};

@@ -66,6 +66,31 @@ INLINE void vsum4(vec a, vec b, vec c, vec d, float* out) {
   __m256 half = _mm256_add_ps(_mm512_castps512_ps256(abcd), _mm512_extractf32x8_ps(abcd, 1));
   _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
 }
+/* vsum4 of a[j], b[j], c[j], d[j] for four j at once: sums of j in quarter j, with the same bits. */
+#define LATHE_SUM_16
+INLINE vec vsum16(const vec (&a)[4], const vec (&b)[4], const vec (&c)[4], const vec (&d)[4]) {
+  vec s[4];
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; j++) {
+    vec ab = vadd(_mm512_unpacklo_ps(a[j], b[j]), _mm512_unpackhi_ps(a[j], b[j]));
+    vec cd = vadd(_mm512_unpacklo_ps(c[j], d[j]), _mm512_unpackhi_ps(c[j], d[j]));
+    s[j] = vadd(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xee));
+  }
+  vec low = vadd(_mm512_shuffle_f32x4(s[0], s[1], 0x44), _mm512_shuffle_f32x4(s[0], s[1], 0xee));
+  vec high = vadd(_mm512_shuffle_f32x4(s[2], s[3], 0x44), _mm512_shuffle_f32x4(s[2], s[3], 0xee));
+  return vadd(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd));
+}
+INLINE vec vfours(four v) { return _mm512_broadcast_f32x4(__m128(v)); }
+/* Quarter j goes to out + j stride, where `add` says so on top of what is there. */
+INLINE void vstoreFours(float* out, int64_t stride, vec v, bool add) {
+  __m128 part[4] = {_mm512_castps512_ps128(v), _mm512_extractf32x4_ps(v, 1), _mm512_extractf32x4_ps(v, 2),
+                    _mm512_extractf32x4_ps(v, 3)};
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; j++) {
+    float* to = out + j * stride;
+    _mm_storeu_ps(to, add ? _mm_add_ps(_mm_loadu_ps(to), part[j]) : part[j]);
+  }
+}
 INLINE float vsum1(vec a) {
   vec pair = vadd(a, _mm512_permute_ps(a, 0x4e));
   vec quad = vadd(pair, _mm512_permute_ps(pair, 0xb1));
@@ -73,25 +98,60 @@ INLINE float vsum1(vec a) {
   return _mm_cvtss_f32(_mm_add_ss(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
 }
 
-/* For rows of W / 2 elements, two a register. */
+/* For rows of W / 2 elements, two a register: narrow_impl.h. */
 #define LATHE_TWO_ROWS
 INLINE vec vtwice(const float* p) { return _mm512_broadcast_f32x8(_mm256_loadu_ps(p)); }
-/* The sums of the 16 halves of eight registers, in the order of memory; each half adds as vsum4 does. */
-INLINE vec vsumPairs(vec a, vec b, vec c, vec d, vec e, vec f, vec g, vec h) {
-  vec ab = vadd(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
-  vec cd = vadd(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
-  vec ef = vadd(_mm512_unpacklo_ps(e, f), _mm512_unpackhi_ps(e, f));
-  vec gh = vadd(_mm512_unpacklo_ps(g, h), _mm512_unpackhi_ps(g, h));
-  vec abcd = vadd(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xee));
-  vec efgh = vadd(_mm512_shuffle_ps(ef, gh, 0x44), _mm512_shuffle_ps(ef, gh, 0xee));
-  /* Quarters 0 and 1 belong to the first row, 2 and 3 to the second. */
-  vec sums = vadd(_mm512_shuffle_f32x4(abcd, efgh, 0x88), _mm512_shuffle_f32x4(abcd, efgh, 0xdd));
-  return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15), sums);
+/* Element I of each quarter, in all of that quarter. */
+template <int I> INLINE vec vspreadQuarters(vec v) { return _mm512_permute_ps(v, I * 0x55); }
+/* Transposes the 4 x 4 in each quarter of four registers. */
+INLINE void vtransposeQuarters(vec (&r)[4]) {
+  vec a = _mm512_unpacklo_ps(r[0], r[1]);
+  vec b = _mm512_unpackhi_ps(r[0], r[1]);
+  vec c = _mm512_unpacklo_ps(r[2], r[3]);
+  vec d = _mm512_unpackhi_ps(r[2], r[3]);
+  auto low = [](vec x, vec y) {
+    return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(x), _mm512_castps_pd(y)));
+  };
+  auto high = [](vec x, vec y) {
+    return _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(x), _mm512_castps_pd(y)));
+  };
+  r[0] = low(a, c);
+  r[1] = high(a, c);
+  r[2] = low(b, d);
+  r[3] = high(b, d);
 }
-/* Lane 2 pair in the lower half, lane 2 pair + 1 in the upper. */
-INLINE vec vspreadPair(vec v, int pair) {
-  __m512i second = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
-  return _mm512_permutexvar_ps(_mm512_add_epi32(second, _mm512_set1_epi32(2 * pair)), v);
+/* Quarters 0 + 1 and 2 + 3 of a, then of b. */
+INLINE vec vaddQuarters(vec a, vec b) {
+  return vadd(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+}
+/* Lane `low` in the lower half, lane `low` + 4 in the upper. */
+INLINE vec vspreadHalves(vec v, int low) {
+  __m512i upper = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 4, 4, 4, 4, 4, 4, 4, 4);
+  return _mm512_permutexvar_ps(_mm512_add_epi32(upper, _mm512_set1_epi32(low)), v);
+}
+/* The lanes whose bit is set, and minus infinity in the others. */
+INLINE vec vkeepOrLeast(uint32_t mask, vec v) {
+  return _mm512_mask_blend_ps(__mmask16(mask), _mm512_set1_ps(-__builtin_inff()), v);
+}
+INLINE vec vloadMask(const void* p, uint32_t mask) { return _mm512_maskz_loadu_ps(__mmask16(mask), p); }
+INLINE vec vloadMaskF16(const void* p, uint32_t mask) {
+  return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(__mmask16(mask), p));
+}
+/* 2^x within 2 units in the last place for x <= 0; below -126 the value there. NaN stays NaN. 2^0 is 1. Adding
+ * 1.5 * 2^23 rounds to an integer and leaves it in the low bits; the polynomial has the least relative error on
+ * [-1/2, 1/2] of those of degree 5 that are 1 at 0: 9.2e-8, found by iteratively reweighted least squares. */
+INLINE vec vexp2(vec x) {
+  x = vmax(vset(-126), x);
+  vec shifted = vadd(x, vset(12582912.0f));
+  vec r = vsub(x, vsub(shifted, vset(12582912.0f)));
+  vec p = vset(1.326472731307149e-3f);
+  p = vfma(p, r, vset(9.671512991189957e-3f));
+  p = vfma(p, r, vset(5.550733581185341e-2f));
+  p = vfma(p, r, vset(2.4022242426872253e-1f));
+  p = vfma(p, r, vset(6.931470036506653e-1f));
+  p = vfma(p, r, vset(1));
+  __m512i power = _mm512_add_epi32(_mm512_slli_epi32(_mm512_castps_si512(shifted), 23), _mm512_set1_epi32(127 << 23));
+  return vmul(p, _mm512_castsi512_ps(power));
 }
 INLINE vec vsumHalves(vec v) { return vadd(v, _mm512_shuffle_f32x4(v, v, 0x4e)); }
 

@@ -3,9 +3,12 @@
 #include "attention_impl.h"
 #include "gemm_impl.h"
 #include "rows_impl.h"
+#include "variants_impl.h"
 
 #define LATHE_KERNELS(name, bit)                                                                                     \
   namespace lathe {                                                                                                  \
-  const Kernels name = {bit,    linear,   linearScratch, dequantize, rmsNorm, rotate, toHalf, attention,             \
-                        attentionScratch, gate,     argmax,        readAll,    multiplyAdds};                        \
+  const Kernels name = {bit,       linear,     linearScratch, dequantize,      rmsNorm,                              \
+                        rotate,    toHalf,     attentionWithin, attentionScratch, gate,                              \
+                        argmax,    readAll,    multiplyAdds,  layerNorm,       addRmsNorm,                           \
+                        activateRow, softCap};                                                                       \
   }

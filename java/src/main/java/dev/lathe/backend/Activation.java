@@ -1,6 +1,6 @@
 package dev.lathe.backend;
 
-/** The non-linearity of a gated feed-forward layer. */
+/** The non-linearity of a feed-forward layer, with or without a gate. */
 public enum Activation {
   /** {@code x * sigmoid(x)}; with a gate, SwiGLU (Shazeer 2020, arXiv 2002.05202). */
   SILU,

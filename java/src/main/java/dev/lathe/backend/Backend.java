@@ -62,6 +62,22 @@ public interface Backend extends AutoCloseable {
   void embed(Tensor out, Weight table, Tensor tokens);
 
   /**
+   * {@code out[t, :] += table[rows[t], :]}: learned positions (Radford et al. 2019, GPT-2).
+   *
+   * @param out [tokens, cols] F32
+   * @param table [positions, cols]
+   * @param rows [tokens] I32, each a row of the table
+   */
+  void addEmbedding(Tensor out, Weight table, Tensor rows);
+
+  /**
+   * {@code x = x * factor}: embeddings that are scaled to the size of the residual stream.
+   *
+   * @param x [rows, cols] F32
+   */
+  void scale(Tensor x, float factor);
+
+  /**
    * RMSNorm (Zhang and Sennrich 2019, arXiv 1910.07467): {@code out = x / sqrt(mean(x^2) + epsilon)
    * * weight}, row by row.
    *
@@ -69,6 +85,32 @@ public interface Backend extends AutoCloseable {
    * @param weight [cols] F32
    */
   void rmsNorm(Tensor out, Tensor x, Tensor weight, float epsilon);
+
+  /**
+   * {@code out = out + rmsNorm(x)}: a norm behind a sublayer, on its way into the residual stream.
+   *
+   * @param out, x [rows, cols] F32, not the same
+   * @param weight [cols] F32
+   */
+  void addRmsNorm(Tensor out, Tensor x, Tensor weight, float epsilon);
+
+  /**
+   * LayerNorm (Ba et al. 2016, arXiv 1607.06450): {@code out = (x - mean(x)) / sqrt(variance(x) +
+   * epsilon) * weight + bias}, row by row; the variance divides by the number of columns.
+   *
+   * @param out, x [rows, cols] F32; may be the same
+   * @param weight, bias [cols] F32
+   */
+  void layerNorm(Tensor out, Tensor x, Tensor weight, Tensor bias, float epsilon);
+
+  /**
+   * RMSNorm of each head of the queries and of the keys by itself, in place (Qwen Team 2025, arXiv
+   * 2505.09388; Dehghani et al. 2023, arXiv 2302.05442). Values stay.
+   *
+   * @param qkv [tokens, (heads + 2 kvHeads) headDim] F32
+   * @param query, key [headDim] F32, the weights of each
+   */
+  void normHeads(Tensor qkv, Tensor query, Tensor key, AttentionShape shape, float epsilon);
 
   /**
    * {@code out = x W^T + b}, or added to {@code out}.
@@ -90,10 +132,19 @@ public interface Backend extends AutoCloseable {
       Tensor qkv, Tensor rotations, AttentionShape shape, KvLayer cache, BatchTensors batch);
 
   /**
-   * Causal softmax attention of each token's query over its sequence's cache, through block tables.
+   * Writes keys and values to their slots in the cache, nothing rotated: models that add their
+   * positions to the embeddings. The head's size may be odd.
+   *
+   * @param qkv [tokens, (heads + 2 kvHeads) headDim] F32
+   */
+  void append(Tensor qkv, AttentionShape shape, KvLayer cache, BatchTensors batch);
+
+  /**
+   * Causal softmax attention of each token's query over its sequence's cache, through block tables;
+   * within a window and with capped scores where the shape says so.
    *
    * @param out [tokens, heads * headDim] F32
-   * @param qkv as left by {@link #rotateAndAppend}
+   * @param qkv as left by {@link #rotateAndAppend} or {@link #append}
    */
   void attention(Tensor out, Tensor qkv, AttentionShape shape, KvLayer cache, BatchTensors batch);
 
@@ -104,6 +155,22 @@ public interface Backend extends AutoCloseable {
    * @param gateUp [tokens, 2n] F32
    */
   void gate(Tensor out, Tensor gateUp, Activation activation);
+
+  /**
+   * {@code out = activation(x)}: a feed-forward layer without a gate.
+   *
+   * @param out, x [tokens, n] F32; may be the same
+   */
+  void activate(Tensor out, Tensor x, Activation activation);
+
+  /**
+   * {@code x = cap * tanh(x / cap)}, in place: logits that are kept within bounds (Gemma Team 2024,
+   * arXiv 2408.00118).
+   *
+   * @param x [rows, cols] F32
+   * @param cap above 0
+   */
+  void softCap(Tensor x, float cap);
 
   /**
    * {@code out[i, :] = x[rows[i], :]}.

@@ -19,6 +19,53 @@ public final class Checks {
     matrix("embed: out", out, tokens.size(0), table.cols());
   }
 
+  public static void addEmbedding(Tensor out, Weight table, Tensor rows) {
+    indices("addEmbedding: rows", rows);
+    matrix("addEmbedding: out", out, rows.size(0), table.cols());
+  }
+
+  public static void scale(Tensor x) {
+    matrix("scale: x", x);
+  }
+
+  public static void addRmsNorm(Tensor out, Tensor x, Tensor weight) {
+    matrix("addRmsNorm: x", x);
+    matrix("addRmsNorm: out", out, x.size(0), x.size(1));
+    shape("addRmsNorm: weight", weight, DType.F32, x.size(1));
+  }
+
+  public static void layerNorm(Tensor out, Tensor x, Tensor weight, Tensor bias) {
+    matrix("layerNorm: x", x);
+    matrix("layerNorm: out", out, x.size(0), x.size(1));
+    shape("layerNorm: weight", weight, DType.F32, x.size(1));
+    shape("layerNorm: bias", bias, DType.F32, x.size(1));
+  }
+
+  public static void normHeads(Tensor qkv, Tensor query, Tensor key, AttentionShape shape) {
+    matrix("normHeads: qkv", qkv);
+    expect("normHeads: qkv", qkv, qkv.size(0), shape.queryKeyValueColumns());
+    shape("normHeads: query", query, DType.F32, shape.headDim());
+    shape("normHeads: key", key, DType.F32, shape.headDim());
+  }
+
+  public static void append(Tensor qkv, AttentionShape shape, KvLayer cache, BatchTensors batch) {
+    batch(batch);
+    matrix("append: qkv", qkv, batch.tokenCount(), shape.queryKeyValueColumns());
+    cache("append", shape, cache);
+  }
+
+  public static void activate(Tensor out, Tensor x) {
+    matrix("activate: x", x);
+    matrix("activate: out", out, x.size(0), x.size(1));
+  }
+
+  public static void softCap(Tensor x, float cap) {
+    matrix("softCap: x", x);
+    if (!(cap > 0) || Float.isInfinite(cap)) {
+      throw new IllegalArgumentException("softCap: a cap of %s for %s".formatted(cap, x));
+    }
+  }
+
   public static void rmsNorm(Tensor out, Tensor x, Tensor weight) {
     matrix("rmsNorm: x", x);
     matrix("rmsNorm: out", out, x.size(0), x.size(1));

@@ -1,7 +1,10 @@
 package dev.lathe.checkpoint;
 
+import dev.lathe.error.InvalidInputException;
 import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Weight;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.Optional;
@@ -45,6 +48,23 @@ public interface Checkpoint extends AutoCloseable {
 
   /** A file that came with the weights, {@code tokenizer.json} for one. */
   Optional<Path> file(String name);
+
+  /**
+   * What {@link #file} holds; where the format has no such file but knows what would be in it
+   * ({@code tokenizer.json} of a GGUF file), that.
+   *
+   * @throws dev.lathe.error.InvalidInputException if it cannot be read
+   */
+  default Optional<byte[]> content(String name) {
+    return file(name)
+        .map(path -> {
+          try {
+            return Files.readAllBytes(path);
+          } catch (IOException e) {
+            throw new InvalidInputException(path + " cannot be read: " + e.getMessage(), e);
+          }
+        });
+  }
 
   /** Where the weights come from: the hash of the parent and the recipe step, if recorded. */
   Lineage lineage();

@@ -17,6 +17,7 @@ import java.util.List;
  * What identifies a checkpoint: SHA-256 over {@code config.json} and then the weight files in the
  * order of their names; of each its name (UTF-8), a zero byte, its length (8 bytes, little-endian)
  * and its bytes. Tokenizer and lineage do not count: they do not change what the weights compute.
+ * Of a GGUF file, which has all of it in one, everything counts.
  */
 final class CheckpointHash {
   private static final long CHUNK_BYTES = 8L << 20;
@@ -33,15 +34,23 @@ final class CheckpointHash {
     } catch (IOException e) {
       throw new InvalidInputException(config + " cannot be read: " + e.getMessage(), e);
     }
-    for (SafetensorsFile file : files) {
-      MemorySegment mapped = file.mapped();
-      begin(digest, file.path(), mapped.byteSize());
-      for (long at = 0; at < mapped.byteSize(); at += CHUNK_BYTES) {
-        long bytes = Math.min(CHUNK_BYTES, mapped.byteSize() - at);
-        digest.update(mapped.asSlice(at, bytes).asByteBuffer());
-      }
-    }
+    files.forEach(file -> update(digest, file.path(), file.mapped()));
     return HexFormat.of().formatHex(digest.digest());
+  }
+
+  /** Of a file that holds the configuration too. */
+  static String of(Path path, MemorySegment mapped) {
+    MessageDigest digest = sha256();
+    update(digest, path, mapped);
+    return HexFormat.of().formatHex(digest.digest());
+  }
+
+  private static void update(MessageDigest digest, Path path, MemorySegment mapped) {
+    begin(digest, path, mapped.byteSize());
+    for (long at = 0; at < mapped.byteSize(); at += CHUNK_BYTES) {
+      long bytes = Math.min(CHUNK_BYTES, mapped.byteSize() - at);
+      digest.update(mapped.asSlice(at, bytes).asByteBuffer());
+    }
   }
 
   private static void begin(MessageDigest digest, Path file, long bytes) {

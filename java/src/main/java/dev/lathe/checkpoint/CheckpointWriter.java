@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.function.LongConsumer;
 import java.util.function.Supplier;
@@ -55,6 +56,10 @@ public final class CheckpointWriter {
   private final Path folder;
   private final List<Group> groups = new ArrayList<>();
   private final Map<String, Path> copies = new LinkedHashMap<>();
+
+  /** Companions that were no files before, by name. */
+  private final Map<String, byte[]> made = new LinkedHashMap<>();
+
   private ObjectNode config;
   private Lineage lineage = Lineage.NONE;
 
@@ -93,7 +98,12 @@ public final class CheckpointWriter {
   /** Tokenizer and what else belongs to a model whatever its weights are, as far as it is there. */
   public CheckpointWriter copyCompanions(Checkpoint from) {
     for (String name : COMPANIONS) {
-      from.file(name).ifPresent(this::copy);
+      Optional<Path> file = from.file(name);
+      if (file.isPresent()) {
+        copy(file.get());
+      } else {
+        from.content(name).ifPresent(bytes -> made.put(name, bytes));
+      }
     }
     return this;
   }
@@ -146,6 +156,9 @@ public final class CheckpointWriter {
         files.write(LineageJson.NAME, lineageJson);
         for (Map.Entry<String, Path> copy : copies.entrySet()) {
           files.copy(copy.getKey(), copy.getValue());
+        }
+        for (Map.Entry<String, byte[]> companion : made.entrySet()) {
+          files.write(companion.getKey(), companion.getValue());
         }
         writeWeights(files, layout, bytesDone);
         Written written = check(output.path());
@@ -204,7 +217,7 @@ public final class CheckpointWriter {
   }
 
   private long copiedBytes() {
-    long bytes = 0;
+    long bytes = made.values().stream().mapToLong(content -> content.length).sum();
     for (Path file : copies.values()) {
       try {
         bytes += Files.size(file);

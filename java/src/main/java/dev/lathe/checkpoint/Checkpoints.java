@@ -19,12 +19,16 @@ public final class Checkpoints {
   /** The weights, where they are one file. */
   public static final String WEIGHTS = "model.safetensors";
 
+  /** How the name of a GGUF file ends. */
+  public static final String GGUF = ".gguf";
+
   private Checkpoints() {}
 
   /**
    * Opens a folder with {@code config.json} and {@code model.safetensors} (or {@code
    * model.safetensors.index.json} and its shards), or one {@code .safetensors} file of such a
-   * folder; or makes the random model that {@code synthetic:SHAPE[:FORMAT]} names.
+   * folder, or a {@code .gguf} file, which holds everything; or makes the random model that {@code
+   * synthetic:SHAPE[:FORMAT]} names.
    *
    * @throws InvalidInputException if anything is missing or broken; names the file and the place
    */
@@ -37,11 +41,14 @@ public final class Checkpoints {
           path + " does not exist; a model is a folder with config.json and model.safetensors");
     }
     boolean isFolder = Files.isDirectory(path);
+    if (!isFolder && path.toString().toLowerCase(Locale.ROOT).endsWith(GGUF)) {
+      return openGguf(path);
+    }
     if (!isFolder && !path.toString().toLowerCase(Locale.ROOT).endsWith(".safetensors")) {
       throw new InvalidInputException(
           path
               + " is not a checkpoint that Lathe reads: it reads a folder with config.json and"
-              + " model.safetensors, or a .safetensors file in one");
+              + " model.safetensors, a .safetensors file in one, or a .gguf file");
     }
     Path folder = isFolder ? path : path.toAbsolutePath().getParent();
     ObjectNode config = readConfig(folder);
@@ -55,6 +62,16 @@ public final class Checkpoints {
       List<SafetensorsFile> opened =
           files.stream().map(file -> SafetensorsFile.open(file, arena)).toList();
       return new FolderCheckpoint(path, folder, config, opened, index, arena);
+    } catch (RuntimeException | Error e) {
+      arena.close();
+      throw e;
+    }
+  }
+
+  private static Checkpoint openGguf(Path path) {
+    Arena arena = Arena.ofShared();
+    try {
+      return new GgufCheckpoint(GgufFile.open(path, arena), arena);
     } catch (RuntimeException | Error e) {
       arena.close();
       throw e;

@@ -39,8 +39,16 @@ final class LineageJson {
    * @throws InvalidInputException if the file is broken or has a key that does not belong there
    */
   static Lineage read(Path file) {
-    ObjectNode root = StrictJson.readObject(file);
-    requireKeys(root, Set.of("steps"), file.toString());
+    return parse(StrictJson.readObject(file), file.toString());
+  }
+
+  /** As {@link #read}, of text that lies elsewhere. */
+  static Lineage parse(byte[] json, String file) {
+    return parse(StrictJson.parseObject(json, file), file);
+  }
+
+  private static Lineage parse(ObjectNode root, String file) {
+    requireKeys(root, Set.of("steps"), file);
     if (!(root.get("steps") instanceof ArrayNode array)) {
       throw new InvalidInputException(file + ": steps must be a list");
     }

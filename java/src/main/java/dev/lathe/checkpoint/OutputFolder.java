@@ -1,6 +1,7 @@
 package dev.lathe.checkpoint;
 
 import dev.lathe.error.InvalidInputException;
+import dev.lathe.error.IoReason;
 import dev.lathe.error.LatheException;
 import java.io.IOException;
 import java.nio.channels.FileChannel;
@@ -51,8 +52,7 @@ final class OutputFolder implements AutoCloseable {
    */
   static void requireNew(Path target) {
     if (Files.exists(target, LinkOption.NOFOLLOW_LINKS)) {
-      throw new InvalidInputException(
-          target + " exists already; --out wants the name of a new folder");
+      throw new InvalidInputException(target + " exists already; --out wants a new name");
     }
   }
 
@@ -116,6 +116,19 @@ final class OutputFolder implements AutoCloseable {
     });
     force(target.getParent());
     temporary.release();
+    removeHook();
+  }
+
+  /** Gives one file of the folder the final name instead; the folder goes. */
+  void commitFile(String name) throws IOException {
+    step(() -> {
+      requireNew(target);
+      Files.move(temporary.path().resolve(name), target, StandardCopyOption.ATOMIC_MOVE);
+      state = State.COMMITTED;
+      return target;
+    });
+    force(target.getParent());
+    temporary.remove();
     removeHook();
   }
 
@@ -189,10 +202,6 @@ final class OutputFolder implements AutoCloseable {
 
   /** What a failed write means to whoever asked for it. */
   static LatheException failure(Path target, IOException e) {
-    String reason =
-        e instanceof FileSystemException f && f.getReason() != null
-            ? f.getReason()
-            : e.getMessage() == null ? e.getClass().getSimpleName() : e.getMessage();
     if (e instanceof AccessDeniedException || e instanceof FileAlreadyExistsException) {
       String file = ((FileSystemException) e).getFile();
       return new InvalidInputException(
@@ -205,7 +214,7 @@ final class OutputFolder implements AutoCloseable {
     }
     return new LatheException(
         LatheException.FAILED,
-        "writing %s failed: %s; nothing is left of it".formatted(target, reason),
+        "writing %s failed: %s; nothing is left of it".formatted(target, IoReason.of(e)),
         e);
   }
 }

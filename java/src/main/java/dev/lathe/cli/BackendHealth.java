@@ -4,9 +4,11 @@ import dev.lathe.backend.Backends;
 import dev.lathe.backend.Ceilings;
 import dev.lathe.backend.DeviceInfo;
 import dev.lathe.backend.OpenedBackend;
+import dev.lathe.backend.cpu.CpuCeilings;
 import dev.lathe.backend.cuda.CudaDriver;
 import dev.lathe.backend.cuda.CudaProbe;
 import dev.lathe.error.BackendUnusableException;
+import java.io.UncheckedIOException;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
@@ -35,18 +37,17 @@ record BackendHealth(
 
   private static BackendHealth cuda(int threads) {
     CudaProbe probe = CudaDriver.probe();
-    String found = (probe.usable() ? "device found: " : "no device: ") + probe.reason();
     Optional<String> device =
         probe.deviceName().isEmpty() ? Optional.empty() : Optional.of(probe.deviceName());
     OptionalLong memory =
         probe.memoryBytes() == 0 ? OptionalLong.empty() : OptionalLong.of(probe.memoryBytes());
     boolean usable = true;
-    String reason = found;
+    String reason;
     try (OpenedBackend opened = Backends.open("cuda", threads, "auto")) {
-      reason = opened.reason() + "; " + found;
+      reason = opened.reason();
     } catch (BackendUnusableException e) {
       usable = false;
-      reason = e.getMessage() + " (" + found + ")";
+      reason = e.getMessage();
     }
     return new BackendHealth(
         "cuda", usable, reason, device, memory, Optional.empty(), "not measured on this backend");
@@ -59,12 +60,16 @@ record BackendHealth(
       device = opened.backend().device();
       reason = device.features() + "; " + opened.reason();
     } catch (BackendUnusableException e) {
-      return unusable("cpu", e);
+      return unusable("cpu", e.getMessage());
+    } catch (UncheckedIOException e) {
+      // The kernels are unpacked to a folder that may not be writable: for doctor, a finding.
+      return unusable(
+          "cpu", e.getMessage() + ": " + e.getCause().getMessage() + "; see XDG_CACHE_HOME");
     }
     Optional<Ceilings> ceilings = Optional.empty();
     String ceilingsReason = "";
     try {
-      ceilings = Optional.of(MeasuredCeilings.cpu(threads, device.name()));
+      ceilings = Optional.of(memoryCeilings(device, threads));
     } catch (BackendUnusableException e) {
       ceilingsReason = e.getMessage();
     }
@@ -76,6 +81,15 @@ record BackendHealth(
         OptionalLong.of(device.memoryBytes()),
         ceilings,
         ceilingsReason);
+  }
+
+  /** Of the machine, not of a model that may fit a cache: with the memory's bandwidth. */
+  private static Ceilings memoryCeilings(DeviceInfo device, int threads) {
+    CpuCeilings measured = CpuCeilings.measure(threads);
+    return new Ceilings(
+        measured.readBandwidthGbs(),
+        measured.peakGflops(),
+        "%s, %d threads".formatted(device.name(), threads));
   }
 
   private static BackendHealth reference(int threads) {
@@ -92,15 +106,9 @@ record BackendHealth(
     }
   }
 
-  private static BackendHealth unusable(String name, BackendUnusableException why) {
+  private static BackendHealth unusable(String name, String why) {
     return new BackendHealth(
-        name,
-        false,
-        why.getMessage(),
-        Optional.empty(),
-        OptionalLong.empty(),
-        Optional.empty(),
-        why.getMessage());
+        name, false, why, Optional.empty(), OptionalLong.empty(), Optional.empty(), why);
   }
 
   ObjectNode json() {

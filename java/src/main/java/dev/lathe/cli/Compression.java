@@ -1,10 +1,13 @@
 package dev.lathe.cli;
 
+import dev.lathe.backend.reference.ReferenceBackend;
 import dev.lathe.checkpoint.Checkpoint;
 import dev.lathe.checkpoint.Checkpoints;
 import dev.lathe.checkpoint.TensorInfo;
 import dev.lathe.compress.CompressionResult;
 import dev.lathe.compress.Technique;
+import dev.lathe.error.InvalidInputException;
+import dev.lathe.generate.CheckedModel;
 import dev.lathe.tensor.Weight;
 import java.nio.file.Path;
 
@@ -14,11 +17,28 @@ final class Compression {
 
   private Compression() {}
 
+  /**
+   * The folder that {@code --out} names.
+   *
+   * @throws InvalidInputException if it names nothing
+   */
+  static Path requireNamed(Path out) {
+    if (out.toString().isBlank()) {
+      throw new InvalidInputException("--out '': must be the name of a new folder");
+    }
+    return out;
+  }
+
   static void run(Technique technique, Path in, Path out, JsonOption output, Console console) {
+    requireNamed(out);
     CompressionResult result;
     long f32Bytes;
     try (Checkpoint checkpoint = Checkpoints.open(in);
         Progress progress = new Progress(console)) {
+      // A model that would not run is not worth making smaller: everything that loading checks.
+      try (ReferenceBackend anywhere = new ReferenceBackend()) {
+        CheckedModel.load(checkpoint, anywhere).close();
+      }
       f32Bytes = f32Bytes(checkpoint);
       result =
           technique.apply(

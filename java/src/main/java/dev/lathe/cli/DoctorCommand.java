@@ -31,7 +31,7 @@ final class DoctorCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    HardwareOptions.atLeast("--threads", threads, 0);
+    HardwareOptions.threads(threads);
     int used = threads == 0 ? Runtime.getRuntime().availableProcessors() : threads;
     List<BackendHealth> backends = BackendHealth.all(used);
     Optional<String> tokenizer = Tokenizers.whyUnusable();

@@ -126,7 +126,7 @@ final class GenerateCommand implements Callable<Integer> {
   public Integer call() {
     Sampling sampling = new Sampling(temperature, topK, topP, minP, repetitionPenalty, seed);
     HardwareOptions.atLeast("--max-tokens", maxTokens, 1);
-    int together = batch == null ? prompts.size() : HardwareOptions.atLeast("--batch", batch, 1);
+    int together = batch == null ? prompts.size() : HardwareOptions.batch(batch);
     try (OpenModel open = OpenModel.load(model.path(), hardware)) {
       List<GenerationRequest> requests =
           requests(open.tokenizer(), Math.max(together, prompts.size()), sampling);

@@ -41,7 +41,7 @@ final class HardwareOptions {
 
   /** 0 for as many as the machine has cores. */
   int threads() {
-    return atLeast("--threads", threads, 0);
+    return threads(threads);
   }
 
   static String oneOf(String option, String value, List<String> allowed) {
@@ -50,6 +50,23 @@ final class HardwareOptions {
           "%s %s: there are %s".formatted(option, value, String.join(", ", allowed)));
     }
     return value;
+  }
+
+  /** Far beyond what a machine has; each thread takes memory of its own. */
+  static int threads(int value) {
+    return between("--threads", value, 0, 1024);
+  }
+
+  /** Sequences side by side: each takes memory from the start, so a slip must not take it all. */
+  static int batch(int value) {
+    return between("--batch", value, 1, 4096);
+  }
+
+  private static int between(String option, int value, int least, int most) {
+    if (value > most) {
+      throw new InvalidInputException("%s %d: must be at most %d".formatted(option, value, most));
+    }
+    return atLeast(option, value, least);
   }
 
   static int atLeast(String option, int value, int least) {

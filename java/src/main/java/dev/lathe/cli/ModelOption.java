@@ -11,8 +11,9 @@ final class ModelOption {
       names = {"-m", "--model"},
       paramLabel = "MODEL",
       description =
-          "Folder of a Hugging Face checkpoint: safetensors, config.json, tokenizer.json; or"
-              + " synthetic:SHAPE[:FORMAT], random weights in a public model's shape.")
+          "A GGUF file, or the folder of a Hugging Face checkpoint: safetensors, config.json,"
+              + " tokenizer.json; or synthetic:SHAPE[:FORMAT], random weights in a public model's"
+              + " shape.")
   private String model;
 
   boolean isGiven() {

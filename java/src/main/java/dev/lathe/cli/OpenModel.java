@@ -4,6 +4,7 @@ import dev.lathe.backend.Backends;
 import dev.lathe.backend.OpenedBackend;
 import dev.lathe.checkpoint.Checkpoint;
 import dev.lathe.checkpoint.Checkpoints;
+import dev.lathe.generate.CheckedModel;
 import dev.lathe.model.Decoder;
 import dev.lathe.tokenize.Tokenizer;
 import dev.lathe.tokenize.Tokenizers;
@@ -26,7 +27,8 @@ record OpenModel(Checkpoint checkpoint, Tokenizer tokenizer, OpenedBackend opene
       OpenedBackend opened =
           opening.keep(
               Backends.open(hardware.backend(), hardware.threads(), hardware.cpuKernels()));
-      Decoder decoder = opening.keep(Decoder.load(checkpoint, opened.backend()));
+      Decoder decoder = opening.keep(CheckedModel.load(checkpoint, opened.backend()));
+      CheckedModel.requireVocabulary(checkpoint, decoder, tokenizer);
       opening.succeeded();
       return new OpenModel(checkpoint, tokenizer, opened, decoder);
     }
@@ -36,7 +38,7 @@ record OpenModel(Checkpoint checkpoint, Tokenizer tokenizer, OpenedBackend opene
   Second beside(Path model) {
     try (Unwinding opening = new Unwinding()) {
       Checkpoint other = opening.keep(Checkpoints.open(model));
-      Decoder otherDecoder = opening.keep(Decoder.load(other, opened.backend()));
+      Decoder otherDecoder = opening.keep(CheckedModel.load(other, opened.backend()));
       opening.succeeded();
       return new Second(other, otherDecoder);
     }

@@ -153,7 +153,7 @@ final class OptimizeCommand implements Callable<Integer> {
                 "optimize",
                 folder.toAbsolutePath().normalize().toString(),
                 Clock.system(ZoneId.systemDefault()))
-            : out,
+            : Compression.requireNamed(out),
         resume,
         pricePerHour == null ? OptionalDouble.empty() : OptionalDouble.of(price()),
         checkedTargets());

@@ -59,7 +59,7 @@ final class ProfileCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    HardwareOptions.atLeast("--batch", batch, 1);
+    HardwareOptions.batch(batch);
     try (OpenModel open = OpenModel.load(model.path(), hardware)) {
       Profile profile = measure(open);
       if (output.json) {

@@ -2,6 +2,7 @@ package dev.lathe.compress;
 
 import dev.lathe.backend.HostMemory;
 import dev.lathe.checkpoint.Checkpoint;
+import dev.lathe.checkpoint.CheckpointValidation;
 import dev.lathe.checkpoint.CheckpointWriter;
 import dev.lathe.checkpoint.Lineage;
 import dev.lathe.checkpoint.TensorInfo;
@@ -98,8 +99,17 @@ final class Rewrite implements AutoCloseable {
     }
   }
 
+  /** What goes over as it is: norms and biases, and matrices that no technique looks into. */
   private List<Tensor> copy(Contents.Part part) {
-    return part.tensors().stream().map(info -> in.tensor(info.name())).toList();
+    return part.tensors().stream().map(info -> finite(info)).toList();
+  }
+
+  private Tensor finite(TensorInfo info) {
+    Tensor tensor = in.tensor(info.name());
+    if (info.dtype().isFloating()) {
+      CheckpointValidation.requireFinite(tensor, in.path() + ": " + info.name());
+    }
+    return tensor;
   }
 
   private List<Tensor> make(Contents.Matrix matrix, Plan.Replace replace) {

@@ -61,14 +61,14 @@ public final class Bytes {
   /**
    * Keys and values count once for a sequence, however many of its tokens and heads read them.
    *
-   * @param cachedTokens context lengths of the sequences, summed
+   * @param cachedTokens context lengths of the sequences, as far as the window reaches, summed
    */
   @Metric(
       name = "bytes of attention",
       unit = "B",
       formula =
           "8 * tokens * heads * headDim + 2 * kvHeads * headDim as cached * sum over sequences of"
-              + " its context length")
+              + " its context length, as far as the window reaches")
   public static long attention(AttentionShape shape, long tokens, long cachedTokens, DType cache) {
     return 2 * F32 * tokens * shape.heads() * shape.headDim()
         + 2L * shape.kvHeads() * shape.headDim() * cache.bytes() * cachedTokens;
@@ -77,6 +77,48 @@ public final class Bytes {
   @Metric(name = "bytes of gate", unit = "B", formula = "12 * elements of the output")
   public static long gate(long elements) {
     return 3 * F32 * elements;
+  }
+
+  @Metric(
+      name = "bytes of addEmbedding",
+      unit = "B",
+      formula = "tokens * (bytes of a table row as stored + 8 * cols + 4)")
+  public static long addEmbedding(long tokens, Weight table) {
+    return embed(tokens, table) + tokens * table.cols() * F32;
+  }
+
+  @Metric(
+      name = "bytes of scale, softCap and activate",
+      unit = "B",
+      formula = "8 * elements of the output")
+  public static long perElement(long elements) {
+    return 2 * F32 * elements;
+  }
+
+  @Metric(name = "bytes of layerNorm", unit = "B", formula = "4 * (2 * rows * cols + 2 * cols)")
+  public static long layerNorm(long rows, long cols) {
+    return F32 * (2 * rows * cols + 2 * cols);
+  }
+
+  @Metric(name = "bytes of addRmsNorm", unit = "B", formula = "4 * (3 * rows * cols + cols)")
+  public static long addRmsNorm(long rows, long cols) {
+    return F32 * (3 * rows * cols + cols);
+  }
+
+  @Metric(
+      name = "bytes of normHeads",
+      unit = "B",
+      formula = "8 * tokens * (heads + kvHeads) * headDim + 8 * headDim")
+  public static long normHeads(long tokens, AttentionShape shape) {
+    return 2 * F32 * shape.headDim() * (tokens * (shape.heads() + shape.kvHeads()) + 1);
+  }
+
+  @Metric(
+      name = "bytes of append",
+      unit = "B",
+      formula = "tokens * 2 kvHeads * headDim * (4 + bytes of the cache's type)")
+  public static long append(long tokens, AttentionShape shape, DType cache) {
+    return tokens * 2 * shape.kvHeads() * shape.headDim() * (F32 + cache.bytes());
   }
 
   @Metric(name = "bytes of gatherRows", unit = "B", formula = "rows * (8 * cols + 4)")

@@ -1,6 +1,7 @@
 package dev.lathe.measure;
 
 import dev.lathe.error.InvalidInputException;
+import dev.lathe.error.IoReason;
 import dev.lathe.error.LatheException;
 import dev.lathe.tokenize.Tokenizer;
 import java.io.IOException;
@@ -157,7 +158,7 @@ public record EvalText(List<int[]> sequences, int cut, boolean documents) {
       throw new InvalidInputException("%s: is not UTF-8 text".formatted(file), e);
     } catch (IOException e) {
       throw new LatheException(
-          LatheException.FAILED, "%s: cannot be read: %s".formatted(file, WholeFile.reason(e)), e);
+          LatheException.FAILED, "%s: cannot be read: %s".formatted(file, IoReason.of(e)), e);
     }
   }
 }

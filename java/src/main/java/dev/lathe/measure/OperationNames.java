@@ -35,19 +35,30 @@ public final class OperationNames {
       names.linears.put(layer.attentionOutput().weight(), new Name("attention_output", i));
       names.linears.put(layer.gateUp().weight(), new Name("gate_up", i));
       names.linears.put(layer.down().weight(), new Name("down", i));
-      names.norms.put(layer.attentionNorm(), new Name("rms_norm", i));
-      names.norms.put(layer.feedForwardNorm(), new Name("rms_norm", i));
+      names.put(layer.attentionNorm(), i);
+      names.put(layer.feedForwardNorm(), i);
+      layer
+          .postAttentionNorm()
+          .ifPresent(norm -> names.norms.put(norm.weight(), new Name("add_rms_norm", i)));
+      layer
+          .postFeedForwardNorm()
+          .ifPresent(norm -> names.norms.put(norm.weight(), new Name("add_rms_norm", i)));
     }
     names.linears.put(weights.head().weight(), new Name("head", -1));
-    names.norms.put(weights.finalNorm(), new Name("rms_norm", -1));
+    names.put(weights.finalNorm(), -1);
     return names;
+  }
+
+  private void put(DecoderWeights.Norm norm, int layer) {
+    norms.put(norm.weight(), new Name(norm.bias().isPresent() ? "layer_norm" : "rms_norm", layer));
   }
 
   Name linear(Linear layer) {
     return linears.getOrDefault(layer.weight(), new Name("linear", -1));
   }
 
-  Name norm(Tensor weight) {
-    return norms.getOrDefault(weight, new Name("rms_norm", -1));
+  /** {@code otherwise} where the model has no norm with this weight. */
+  Name norm(Tensor weight, String otherwise) {
+    return norms.getOrDefault(weight, new Name(otherwise, -1));
   }
 }

@@ -1,6 +1,7 @@
 package dev.lathe.measure;
 
 import dev.lathe.error.InvalidInputException;
+import dev.lathe.error.IoReason;
 import dev.lathe.error.LatheException;
 import dev.lathe.measure.Fingerprint.Difference;
 import java.io.IOException;
@@ -82,9 +83,7 @@ public final class RunFolder implements AutoCloseable {
       Files.createDirectories(folder);
     } catch (IOException e) {
       throw new LatheException(
-          LatheException.FAILED,
-          "%s: cannot be made: %s".formatted(folder, WholeFile.reason(e)),
-          e);
+          LatheException.FAILED, "%s: cannot be made: %s".formatted(folder, IoReason.of(e)), e);
     }
     WholeFile.write(folder.resolve(RUN), RunJson.file(fingerprint));
     return new RunFolder(folder, fingerprint, List.of(), SampleFile.open(folder.resolve(SAMPLES)));
@@ -210,9 +209,7 @@ public final class RunFolder implements AutoCloseable {
       return entries.allMatch(WholeFile::isTemporary);
     } catch (IOException e) {
       throw new LatheException(
-          LatheException.FAILED,
-          "%s: cannot be read: %s".formatted(folder, WholeFile.reason(e)),
-          e);
+          LatheException.FAILED, "%s: cannot be read: %s".formatted(folder, IoReason.of(e)), e);
     }
   }
 }

@@ -1,6 +1,7 @@
 package dev.lathe.measure;
 
 import dev.lathe.error.InvalidInputException;
+import dev.lathe.error.IoReason;
 import dev.lathe.error.LatheException;
 import java.io.BufferedReader;
 import java.io.IOException;
@@ -159,9 +160,7 @@ final class SampleFile implements AutoCloseable {
 
   private static LatheException failure(Path file, String what, IOException e) {
     return new LatheException(
-        LatheException.FAILED,
-        "%s: cannot be %s: %s".formatted(file, what, WholeFile.reason(e)),
-        e);
+        LatheException.FAILED, "%s: cannot be %s: %s".formatted(file, what, IoReason.of(e)), e);
   }
 
   private static void closeAfter(FileChannel channel, Exception failure) {

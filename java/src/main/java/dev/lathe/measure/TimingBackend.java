@@ -95,7 +95,7 @@ public final class TimingBackend implements Backend {
   @Override
   public void rmsNorm(Tensor out, Tensor x, Tensor weight, float epsilon) {
     time(
-        names.norm(weight),
+        names.norm(weight, "rms_norm"),
         Flops.rmsNorm(x.size(0), x.size(1)),
         Bytes.rmsNorm(x.size(0), x.size(1)),
         () -> timed.rmsNorm(out, x, weight, epsilon));
@@ -131,8 +131,9 @@ public final class TimingBackend implements Backend {
     for (int s = 0; s < contexts.length; s++) {
       int newTokens = starts[s + 1] - starts[s];
       if (newTokens > 0) {
-        seen += new Flops.Work(newTokens, contexts[s]).contexts();
-        cached += contexts[s];
+        Flops.Work work = new Flops.Work(newTokens, contexts[s]);
+        seen += work.contexts(shape.window());
+        cached += work.cached(shape.window());
       }
     }
     long tokens = batch.tokenCount();
@@ -159,6 +160,78 @@ public final class TimingBackend implements Backend {
         Flops.gate(out.elements(), activation),
         Bytes.gate(out.elements()),
         () -> timed.gate(out, gateUp, activation));
+  }
+
+  @Override
+  public void addEmbedding(Tensor out, Weight table, Tensor rows) {
+    time(
+        new Name("add_embedding", -1),
+        Flops.perElement(out.elements()),
+        Bytes.addEmbedding(rows.size(0), table),
+        () -> timed.addEmbedding(out, table, rows));
+  }
+
+  @Override
+  public void scale(Tensor x, float factor) {
+    time(
+        new Name("scale", -1),
+        Flops.perElement(x.elements()),
+        Bytes.perElement(x.elements()),
+        () -> timed.scale(x, factor));
+  }
+
+  @Override
+  public void addRmsNorm(Tensor out, Tensor x, Tensor weight, float epsilon) {
+    time(
+        names.norm(weight, "add_rms_norm"),
+        Flops.addRmsNorm(x.size(0), x.size(1)),
+        Bytes.addRmsNorm(x.size(0), x.size(1)),
+        () -> timed.addRmsNorm(out, x, weight, epsilon));
+  }
+
+  @Override
+  public void layerNorm(Tensor out, Tensor x, Tensor weight, Tensor bias, float epsilon) {
+    time(
+        names.norm(weight, "layer_norm"),
+        Flops.layerNorm(x.size(0), x.size(1)),
+        Bytes.layerNorm(x.size(0), x.size(1)),
+        () -> timed.layerNorm(out, x, weight, bias, epsilon));
+  }
+
+  @Override
+  public void normHeads(Tensor qkv, Tensor query, Tensor key, AttentionShape shape, float epsilon) {
+    time(
+        new Name("norm_heads", layer),
+        Flops.normHeads(qkv.size(0), shape),
+        Bytes.normHeads(qkv.size(0), shape),
+        () -> timed.normHeads(qkv, query, key, shape, epsilon));
+  }
+
+  @Override
+  public void append(Tensor qkv, AttentionShape shape, KvLayer cache, BatchTensors batch) {
+    time(
+        new Name("append", layer),
+        0,
+        Bytes.append(batch.tokenCount(), shape, cache.keys().dtype()),
+        () -> timed.append(qkv, shape, cache, batch));
+  }
+
+  @Override
+  public void activate(Tensor out, Tensor x, Activation activation) {
+    time(
+        new Name("activate", layer),
+        Flops.activate(out.elements(), activation),
+        Bytes.perElement(out.elements()),
+        () -> timed.activate(out, x, activation));
+  }
+
+  @Override
+  public void softCap(Tensor x, float cap) {
+    time(
+        new Name("soft_cap", -1),
+        Flops.softCap(x.elements()),
+        Bytes.perElement(x.elements()),
+        () -> timed.softCap(x, cap));
   }
 
   @Override

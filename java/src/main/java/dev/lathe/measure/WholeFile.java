@@ -1,10 +1,10 @@
 package dev.lathe.measure;
 
+import dev.lathe.error.IoReason;
 import dev.lathe.error.LatheException;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
-import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -40,7 +40,9 @@ final class WholeFile {
     } catch (IOException e) {
       LatheException failure =
           new LatheException(
-              LatheException.FAILED, "%s: cannot be written: %s".formatted(file, reason(e)), e);
+              LatheException.FAILED,
+              "%s: cannot be written: %s".formatted(file, IoReason.of(e)),
+              e);
       try {
         Files.deleteIfExists(temporary);
       } catch (IOException second) {
@@ -66,17 +68,7 @@ final class WholeFile {
       return Files.readString(file);
     } catch (IOException e) {
       throw new LatheException(
-          LatheException.FAILED, "%s: cannot be read: %s".formatted(file, reason(e)), e);
+          LatheException.FAILED, "%s: cannot be read: %s".formatted(file, IoReason.of(e)), e);
     }
-  }
-
-  /** What the system says, without the file's name, which the message has already. */
-  static String reason(IOException e) {
-    if (e instanceof FileSystemException f && f.getReason() != null) {
-      return f.getReason();
-    }
-    return e.getMessage() == null || e instanceof FileSystemException
-        ? e.getClass().getSimpleName().replaceFirst("Exception$", "")
-        : e.getMessage();
   }
 }

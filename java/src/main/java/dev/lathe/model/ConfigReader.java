@@ -1,18 +1,22 @@
 package dev.lathe.model;
 
+import static dev.lathe.model.Architecture.Trait.ATTENTION_BIAS;
+import static dev.lathe.model.Architecture.Trait.CAPPED;
+import static dev.lathe.model.Architecture.Trait.FEED_FORWARD_BIAS;
+import static dev.lathe.model.Architecture.Trait.GPT2_STYLE;
+import static dev.lathe.model.Architecture.Trait.HEAD_DIM_REQUIRED;
+import static dev.lathe.model.Architecture.Trait.QUERY_KEY_VALUE_BIAS;
+import static dev.lathe.model.Architecture.Trait.TIED;
+
 import dev.lathe.backend.Activation;
-import dev.lathe.error.InvalidInputException;
-import java.util.LinkedHashSet;
+import dev.lathe.model.ModelConfig.Biases;
 import java.util.Map;
-import java.util.Set;
+import java.util.Optional;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.node.ObjectNode;
 
 /** Turns a {@code config.json} into a {@link ModelConfig}, key by key, with every check. */
 final class ConfigReader {
-  /** Sizes beyond this are taken for a broken file: no model comes near it. */
-  private static final int LARGEST_SIZE = 1 << 28;
-
   private static final Map<String, Activation> ACTIVATIONS =
       Map.of(
           "silu", Activation.SILU,
@@ -21,162 +25,180 @@ final class ConfigReader {
           "gelu_new", Activation.GELU_TANH,
           "gelu_pytorch_tanh", Activation.GELU_TANH);
 
-  private final ObjectNode config;
-  private final String where;
+  private final ConfigKeys keys;
+  private final Architecture architecture;
 
   ConfigReader(ObjectNode config, String where) {
-    this.config = config;
-    this.where = where;
+    this.keys = new ConfigKeys(config, where);
+    this.architecture = architecture();
   }
 
   ModelConfig read() {
-    String architecture = architecture();
-    requireAbsent("rope_scaling", "RoPE scaling");
-    requireAbsent("sliding_window", "sliding-window attention");
-    requireFalse("attention_bias");
-    requireFalse("mlp_bias");
-
-    int hidden = size("hidden_size");
-    int heads = size("num_attention_heads");
-    int kvHeads = size("num_key_value_heads", heads);
-    if (heads % kvHeads != 0) {
-      throw invalid(
-          "num_attention_heads is %d and num_key_value_heads %d: the first must be a multiple of"
-              + " the second",
-          heads, kvHeads);
-    }
-    if (!present("head_dim") && hidden % heads != 0) {
-      throw invalid(
-          "hidden_size is %d and num_attention_heads %d: without head_dim the first must be a"
-              + " multiple of the second",
-          hidden, heads);
-    }
-    int headDim = size("head_dim", hidden / heads);
-    if (headDim % 2 != 0) {
-      throw invalid("head_dim is %d: rotary embedding pairs elements, so it must be even", headDim);
-    }
-    int vocabulary = size("vocab_size");
+    UnsupportedKeys.refuse(keys, architecture);
+    int hidden = keys.size(key("hidden_size"));
+    int layers = keys.size(key("num_hidden_layers"));
+    int heads = keys.size(key("num_attention_heads"));
+    int kvHeads = kvHeads(heads);
+    int headDim = headDim(hidden, heads);
+    int vocabulary = keys.size("vocab_size");
+    int intermediate =
+        architecture.has(GPT2_STYLE)
+            ? keys.size(key("intermediate_size"), 4 * hidden)
+            : keys.size(key("intermediate_size"));
     return new ModelConfig(
-        architecture,
+        architecture.className,
         hidden,
-        size("intermediate_size"),
-        size("num_hidden_layers"),
+        intermediate,
+        layers,
         heads,
         kvHeads,
         headDim,
         vocabulary,
-        size("max_position_embeddings"),
-        (float) positive("rms_norm_eps", 1e-6),
-        positive("rope_theta", 10_000),
-        flag("tie_word_embeddings", false),
+        keys.size(key("max_position_embeddings")),
+        (float) keys.positive(key("rms_norm_eps"), architecture.has(GPT2_STYLE) ? 1e-5 : 1e-6),
+        new AttentionReader(keys, architecture, layers).read(heads, kvHeads, headDim),
+        rope(),
+        architecture.has(CAPPED) ? (float) Math.sqrt(hidden) : 1,
+        architecture.has(CAPPED) ? (float) keys.positive("final_logit_softcapping", 0) : 0,
+        keys.flag("tie_word_embeddings", architecture.has(TIED)),
+        !architecture.has(GPT2_STYLE),
+        biases(),
         activation(),
-        tokens("bos_token_id", vocabulary).stream().mapToInt(Integer::intValue).findFirst(),
-        tokens("eos_token_id", vocabulary));
+        keys.tokens("bos_token_id", vocabulary).stream().mapToInt(Integer::intValue).findFirst(),
+        keys.tokens("eos_token_id", vocabulary));
   }
 
-  private String architecture() {
+  private String key(String llamas) {
+    return architecture.key(llamas);
+  }
+
+  private Architecture architecture() {
     String name;
-    JsonNode listed = config.get("architectures");
+    JsonNode listed = keys.get("architectures");
     if (listed != null && listed.isArray() && !listed.isEmpty() && listed.get(0).isString()) {
       name = listed.get(0).asString();
-    } else if (present("model_type") && config.get("model_type").isString()) {
-      name = config.get("model_type").asString();
+    } else if (keys.present("model_type") && keys.get("model_type").isString()) {
+      name = keys.get("model_type").asString();
     } else {
-      throw invalid("neither architectures nor model_type says what the model is");
+      throw keys.invalid("neither architectures nor model_type says what the model is");
     }
-    if (!name.equals("LlamaForCausalLM") && !name.equals("llama")) {
-      throw invalid("architecture \"%s\" is not known; this version runs LlamaForCausalLM", name);
+    return Architecture.of(name)
+        .orElseThrow(() ->
+            keys.invalid(
+                "architecture \"%s\" is not known; this version runs %s",
+                name, String.join(", ", Architecture.classNames())));
+  }
+
+  /** Only Llama and Phi-3 define what is meant where the key is absent; GPT-2 has no such key. */
+  private int kvHeads(int heads) {
+    boolean required =
+        switch (architecture) {
+          case LLAMA, PHI3, GPT2 -> false;
+          default -> true;
+        };
+    String key = "num_key_value_heads";
+    int kvHeads = required ? keys.size(key) : keys.size(key, heads);
+    if (heads % kvHeads != 0 || (architecture == Architecture.GPT2 && kvHeads != heads)) {
+      throw keys.invalid(
+          "%s is %d and num_key_value_heads %d: the first must be a multiple of the second%s",
+          key("num_attention_heads"),
+          heads,
+          kvHeads,
+          architecture == Architecture.GPT2 ? ", for GPT-2 its equal" : "");
     }
-    return "LlamaForCausalLM";
+    return kvHeads;
+  }
+
+  private int headDim(int hidden, int heads) {
+    if (architecture.has(HEAD_DIM_REQUIRED) && !keys.present("head_dim")) {
+      throw keys.invalid("head_dim is missing; %s needs it", architecture.className);
+    }
+    if (!keys.present("head_dim") && hidden % heads != 0) {
+      throw keys.invalid(
+          "%s is %d and %s %d: without head_dim the first must be a multiple of the second",
+          key("hidden_size"), hidden, key("num_attention_heads"), heads);
+    }
+    int headDim = keys.size("head_dim", hidden / heads);
+    if (headDim % 2 != 0 && !architecture.has(GPT2_STYLE)) {
+      throw keys.invalid(
+          "head_dim is %d: rotary embedding pairs elements, so it must be even", headDim);
+    }
+    return headDim;
+  }
+
+  private Biases biases() {
+    boolean all = architecture.has(GPT2_STYLE);
+    boolean attention = architecture.has(ATTENTION_BIAS) && keys.flag("attention_bias", false);
+    return new Biases(
+        all || attention || architecture.has(QUERY_KEY_VALUE_BIAS),
+        all || attention,
+        all || (architecture.has(FEED_FORWARD_BIAS) && keys.flag("mlp_bias", false)));
   }
 
   private Activation activation() {
-    String name = present("hidden_act") ? config.get("hidden_act").asString("") : "silu";
+    String key = key("hidden_act");
+    String usual =
+        switch (architecture) {
+          case GPT2 -> "gelu_new";
+          case GEMMA2 -> "gelu_pytorch_tanh";
+          default -> "silu";
+        };
+    String name = keys.present(key) ? keys.get(key).asString("") : usual;
     Activation activation = ACTIVATIONS.get(name);
     if (activation == null) {
-      throw invalid(
-          "hidden_act \"%s\" is not known; known are %s",
-          name, String.join(", ", ACTIVATIONS.keySet().stream().sorted().toList()));
+      throw keys.invalid(
+          "%s \"%s\" is not known; known are %s",
+          key, name, String.join(", ", ACTIVATIONS.keySet().stream().sorted().toList()));
     }
     return activation;
   }
 
-  private void requireAbsent(String key, String meaning) {
-    if (present(key)) {
-      throw invalid("%s asks for %s, which this version does not run", key, meaning);
+  /**
+   * {@code rope_theta} and {@code rope_scaling}, or both in {@code rope_parameters} as newer files
+   * have it.
+   */
+  private Optional<Rope> rope() {
+    if (architecture.has(GPT2_STYLE)) {
+      return Optional.empty();
     }
+    String key = keys.present("rope_parameters") ? "rope_parameters" : "rope_scaling";
+    if (keys.present("rope_parameters") && keys.present("rope_scaling")) {
+      throw keys.invalid("rope_parameters and rope_scaling are both there; one must go");
+    }
+    double theta = keys.positive("rope_theta", 10_000);
+    if (!keys.present(key)) {
+      return Optional.of(new Rope(theta, new Rope.None()));
+    }
+    ConfigKeys scaling = keys.below(key);
+    UnsupportedKeys.refuse(scaling, architecture);
+    theta = scaling.positive("rope_theta", theta);
+    String type = scaling.text("rope_type", scaling.text("type", "default"));
+    return Optional.of(
+        new Rope(
+            theta,
+            switch (type) {
+              case "default" -> new Rope.None();
+              case "linear" -> new Rope.Linear(scaling.positive("factor"));
+              case "llama3" -> llama3(scaling);
+              default ->
+                  throw keys.invalid(
+                      "%s asks for RoPE scaling \"%s\", which this version does not run; it runs"
+                          + " default, linear and llama3",
+                      key, type);
+            }));
   }
 
-  private void requireFalse(String key) {
-    if (flag(key, false)) {
-      throw invalid("%s is true: biases are not run by this version", key);
+  private static Rope.Scaling llama3(ConfigKeys scaling) {
+    double low = scaling.positive("low_freq_factor");
+    double high = scaling.positive("high_freq_factor");
+    if (!(high > low)) {
+      throw scaling.invalid(
+          "high_freq_factor is %s and low_freq_factor %s: the first must be larger", high, low);
     }
-  }
-
-  private boolean present(String key) {
-    JsonNode value = config.get(key);
-    return value != null && !value.isNull();
-  }
-
-  private int size(String key) {
-    if (!present(key)) {
-      throw invalid("%s is missing; it must be a positive integer", key);
-    }
-    JsonNode value = config.get(key);
-    if (!value.isIntegralNumber()
-        || !value.canConvertToInt()
-        || value.intValue() < 1
-        || value.intValue() > LARGEST_SIZE) {
-      throw invalid("%s is %s; it must be an integer from 1 to %d", key, value, LARGEST_SIZE);
-    }
-    return value.intValue();
-  }
-
-  private int size(String key, int otherwise) {
-    return present(key) ? size(key) : otherwise;
-  }
-
-  private double positive(String key, double otherwise) {
-    if (!present(key)) {
-      return otherwise;
-    }
-    JsonNode value = config.get(key);
-    if (!value.isNumber() || !(value.doubleValue() > 0) || Double.isInfinite(value.doubleValue())) {
-      throw invalid("%s is %s; it must be a positive number", key, value);
-    }
-    return value.doubleValue();
-  }
-
-  private boolean flag(String key, boolean otherwise) {
-    if (!present(key)) {
-      return otherwise;
-    }
-    if (!config.get(key).isBoolean()) {
-      throw invalid("%s is %s; it must be true or false", key, config.get(key));
-    }
-    return config.get(key).booleanValue();
-  }
-
-  /** One id or a list of them; empty where the key is absent. */
-  private Set<Integer> tokens(String key, int vocabulary) {
-    Set<Integer> ids = new LinkedHashSet<>();
-    if (!present(key)) {
-      return ids;
-    }
-    JsonNode value = config.get(key);
-    for (JsonNode id : value.isArray() ? value.values() : java.util.List.of(value)) {
-      if (!id.isIntegralNumber()
-          || !id.canConvertToInt()
-          || id.intValue() < 0
-          || id.intValue() >= vocabulary) {
-        throw invalid("%s is %s; ids go from 0 to %d (vocab_size)", key, value, vocabulary - 1);
-      }
-      ids.add(id.intValue());
-    }
-    return ids;
-  }
-
-  private InvalidInputException invalid(String message, Object... arguments) {
-    return new InvalidInputException(where + ": " + message.formatted(arguments));
+    return new Rope.Llama3(
+        scaling.positive("factor"),
+        low,
+        high,
+        scaling.positive("original_max_position_embeddings"));
   }
 }

@@ -7,17 +7,22 @@ import dev.lathe.backend.AttentionShape;
 import dev.lathe.backend.Backend;
 import dev.lathe.backend.BatchTensors;
 import dev.lathe.backend.DeviceMemory;
+import dev.lathe.backend.HostMemory;
 import dev.lathe.backend.KvLayer;
+import dev.lathe.backend.Linear;
 import dev.lathe.checkpoint.Checkpoint;
 import dev.lathe.error.InvalidInputException;
+import dev.lathe.model.DecoderWeights.HeadNorms;
 import dev.lathe.model.DecoderWeights.Layer;
+import dev.lathe.model.DecoderWeights.Norm;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
+import java.util.Optional;
 
 /**
- * A decoder-only transformer (Llama: Touvron et al. 2023, arXiv 2302.13971) whose weights are
- * resident on a backend's device. One forward pass serves prefill, decode and everything between;
- * it is written once, here, over the operations of {@link Backend}.
+ * A decoder-only transformer whose weights are resident on a backend's device. One forward pass
+ * serves prefill, decode and everything between, and every architecture that is run; it is written
+ * once, here, over the operations of {@link Backend}.
  *
  * <p>Used by one thread at a time, like its backend. The checkpoint must outlive the decoder: a
  * backend may multiply the mapped file as it lies.
@@ -28,6 +33,7 @@ public final class Decoder implements AutoCloseable {
   private final DecoderWeights weights;
   private final long weightBytes;
   private final DeviceMemory memory;
+  private final HostMemory copies;
   private final Workspace workspace;
 
   private Decoder(
@@ -35,12 +41,14 @@ public final class Decoder implements AutoCloseable {
       Backend backend,
       DecoderWeights weights,
       long weightBytes,
-      DeviceMemory memory) {
+      DeviceMemory memory,
+      HostMemory copies) {
     this.config = config;
     this.backend = backend;
     this.weights = weights;
     this.weightBytes = weightBytes;
     this.memory = memory;
+    this.copies = copies;
     this.workspace = new Workspace(backend, config);
   }
 
@@ -54,12 +62,14 @@ public final class Decoder implements AutoCloseable {
     ModelConfig config =
         ModelConfig.parse(checkpoint.config(), checkpoint.path() + ": config.json");
     DeviceMemory memory = backend.allocateMemory();
+    HostMemory copies = new HostMemory();
     try {
-      DecoderLoader loader = new DecoderLoader(checkpoint, config, backend, memory);
+      DecoderLoader loader = new DecoderLoader(checkpoint, config, backend, memory, copies);
       DecoderWeights weights = loader.load();
-      return new Decoder(config, backend, weights, loader.bytes(), memory);
+      return new Decoder(config, backend, weights, loader.bytes(), memory, copies);
     } catch (RuntimeException | Error e) {
       memory.close();
+      copies.close();
       throw e;
     }
   }
@@ -69,11 +79,22 @@ public final class Decoder implements AutoCloseable {
    * It must be closed before this one, which keeps the weights.
    */
   public Decoder over(Backend view) {
-    return new Decoder(config, view, weights, weightBytes, null);
+    return new Decoder(config, view, weights, weightBytes, null, null);
   }
 
   /**
-   * One step: the batch's tokens in, the logits of the rows that it asks for out.
+   * One step: the batch's tokens in, the logits of the rows that it asks for out. It reads as Llama
+   * does (Touvron et al. 2023, arXiv 2302.13971); each "if" is a piece that some architectures have
+   * and others not:
+   *
+   * <ul>
+   *   <li>GPT-2 (Radford et al. 2019): learned positions, LayerNorm, no rotation, no gate;
+   *   <li>Qwen 2 and 3 (arXiv 2407.10671, 2505.09388): biases, norms over the heads of q and k;
+   *   <li>Mistral, Phi-3 (arXiv 2310.06825, 2404.14219): a window, which the shape of attention
+   *       has;
+   *   <li>Gemma 2 (arXiv 2408.00118): scaled embeddings, norms behind both sublayers, capped scores
+   *       (in the shape too) and logits.
+   * </ul>
    *
    * @param logits [logitRows, vocabulary] F32 on the device; not touched where there are none
    * @throws InvalidInputException if a token is not in the vocabulary or a sequence is longer than
@@ -83,29 +104,67 @@ public final class Decoder implements AutoCloseable {
     check(batch, logits);
     Workspace.Activations w = workspace.activations(batch);
     BatchTensors numbers = workspace.upload(batch);
-    Tensor rotations = workspace.rotations(batch.positionLimit());
-    AttentionShape heads = config.attention();
-    float epsilon = config.normEpsilon();
 
     backend.embed(w.x(), weights.embedding(), numbers.tokens()); // [tokens, hidden]
+    if (config.embeddingScale() != 1) {
+      backend.scale(w.x(), config.embeddingScale());
+    }
+    if (weights.positions().isPresent()) {
+      backend.addEmbedding(w.x(), weights.positions().get(), numbers.positions());
+    }
     for (Layer layer : weights.layers()) {
+      AttentionShape heads = config.attention(layer.index());
       KvLayer kv = cache.layer(layer.index());
       Tensor qkv = w.queryKeyValue(); // [tokens, (heads + 2 kvHeads) headDim]
-      backend.rmsNorm(w.h(), w.x(), layer.attentionNorm(), epsilon);
+      norm(w.h(), w.x(), layer.attentionNorm());
       backend.linear(qkv, w.h(), layer.queryKeyValue(), STORE);
-      backend.rotateAndAppend(qkv, rotations, heads, kv, numbers);
+      if (layer.headNorms().isPresent()) {
+        HeadNorms norms = layer.headNorms().get();
+        backend.normHeads(qkv, norms.query(), norms.key(), heads, config.normEpsilon());
+      }
+      if (config.rope().isPresent()) {
+        Tensor rotations = workspace.rotations(config.rope().get(), batch.positionLimit());
+        backend.rotateAndAppend(qkv, rotations, heads, kv, numbers);
+      } else {
+        backend.append(qkv, heads, kv, numbers);
+      }
       backend.attention(w.attention(), qkv, heads, kv, numbers); // [tokens, heads * headDim]
-      backend.linear(w.x(), w.attention(), layer.attentionOutput(), ADD);
+      addLinear(w, w.attention(), layer.attentionOutput(), layer.postAttentionNorm());
 
-      backend.rmsNorm(w.h(), w.x(), layer.feedForwardNorm(), epsilon);
+      norm(w.h(), w.x(), layer.feedForwardNorm());
       backend.linear(w.gateUp(), w.h(), layer.gateUp(), STORE); // [tokens, 2 intermediate]
-      backend.gate(w.gated(), w.gateUp(), config.activation()); // [tokens, intermediate]
-      backend.linear(w.x(), w.gated(), layer.down(), ADD);
+      if (config.gated()) {
+        backend.gate(w.gated(), w.gateUp(), config.activation()); // [tokens, intermediate]
+      } else {
+        backend.activate(w.gated(), w.gateUp(), config.activation());
+      }
+      addLinear(w, w.gated(), layer.down(), layer.postFeedForwardNorm());
     }
     if (batch.logitRowCount() > 0) {
       backend.gatherRows(w.selected(), w.x(), numbers.logitRows()); // [logitRows, hidden]
-      backend.rmsNorm(w.selected(), w.selected(), weights.finalNorm(), epsilon);
+      norm(w.selected(), w.selected(), weights.finalNorm());
       backend.linear(logits, w.selected(), weights.head(), STORE); // [logitRows, vocabulary]
+      if (config.logitSoftCap() > 0) {
+        backend.softCap(logits, config.logitSoftCap());
+      }
+    }
+  }
+
+  private void norm(Tensor out, Tensor x, Norm norm) {
+    if (norm.bias().isPresent()) {
+      backend.layerNorm(out, x, norm.weight(), norm.bias().get(), config.normEpsilon());
+    } else {
+      backend.rmsNorm(out, x, norm.weight(), config.normEpsilon());
+    }
+  }
+
+  /** x += y W^T + b, through a norm where there is one. */
+  private void addLinear(Workspace.Activations w, Tensor y, Linear linear, Optional<Norm> post) {
+    if (post.isPresent()) {
+      backend.linear(w.h(), y, linear, STORE); // [tokens, hidden]
+      backend.addRmsNorm(w.x(), w.h(), post.get().weight(), config.normEpsilon());
+    } else {
+      backend.linear(w.x(), y, linear, ADD);
     }
   }
 
@@ -175,6 +234,7 @@ public final class Decoder implements AutoCloseable {
     workspace.close();
     if (memory != null) {
       memory.close();
+      copies.close();
     }
   }
 }

@@ -2,6 +2,8 @@ package dev.lathe.model;
 
 import dev.lathe.backend.Activation;
 import dev.lathe.backend.AttentionShape;
+import java.util.List;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
 import tools.jackson.databind.node.ObjectNode;
@@ -13,7 +15,13 @@ import tools.jackson.databind.node.ObjectNode;
  * @param hidden columns of the residual stream
  * @param intermediate columns of the feed-forward layer
  * @param contextLength the most tokens that a sequence may have
+ * @param attentionLayers heads, scale, window and cap of each layer
+ * @param rope how positions rotate queries and keys; empty where they are added to the embeddings
+ * @param embeddingScale factor on the embeddings; 1 for none
+ * @param logitSoftCap logits become {@code cap tanh(logit / cap)}; 0 for none
  * @param tiedEmbedding the embedding table is the output head too
+ * @param gated the feed-forward layer has a gate
+ * @param biases which matrices have one
  * @param endOfSequence tokens that end a generation
  */
 public record ModelConfig(
@@ -27,13 +35,22 @@ public record ModelConfig(
     int vocabulary,
     int contextLength,
     float normEpsilon,
-    double ropeTheta,
+    List<AttentionShape> attentionLayers,
+    Optional<Rope> rope,
+    float embeddingScale,
+    float logitSoftCap,
     boolean tiedEmbedding,
+    boolean gated,
+    Biases biases,
     Activation activation,
     OptionalInt beginOfSequence,
     Set<Integer> endOfSequence) {
 
+  /** Matrices that have a bias. */
+  public record Biases(boolean queryKeyValue, boolean attentionOutput, boolean feedForward) {}
+
   public ModelConfig {
+    attentionLayers = List.copyOf(attentionLayers);
     endOfSequence = Set.copyOf(endOfSequence);
   }
 
@@ -41,16 +58,26 @@ public record ModelConfig(
    * Reads and checks a Hugging Face {@code config.json}.
    *
    * @param where what to call the file in messages
-   * @throws dev.lathe.error.InvalidInputException if a key is missing, has the wrong type, or
-   *     contradicts another, or if the architecture is unknown: names the key and what would be
-   *     right
+   * @throws dev.lathe.error.InvalidInputException if a key is missing, has the wrong type,
+   *     contradicts another or asks for what is not run, or if the architecture is unknown: names
+   *     the key and what would be right
    */
   public static ModelConfig parse(ObjectNode config, String where) {
     return new ConfigReader(config, where).read();
   }
 
-  public AttentionShape attention() {
-    return new AttentionShape(heads, kvHeads, headDim, (float) (1 / Math.sqrt(headDim)));
+  public AttentionShape attention(int layer) {
+    return attentionLayers.get(layer);
+  }
+
+  /** Columns of a fused row of query, key and value, the same in every layer. */
+  public int queryKeyValueColumns() {
+    return attentionLayers.getFirst().queryKeyValueColumns();
+  }
+
+  /** Columns of what the feed-forward layer computes first: gate and up, or up alone. */
+  public long gateUpColumns() {
+    return gated ? 2L * intermediate : intermediate;
   }
 
   /** Values that one token leaves in the cache: keys and values of every layer. */

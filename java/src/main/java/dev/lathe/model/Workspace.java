@@ -76,9 +76,9 @@ final class Workspace implements AutoCloseable {
           new Activations(
               larger.tensor(DType.F32, tokens, config.hidden()),
               larger.tensor(DType.F32, tokens, config.hidden()),
-              larger.tensor(DType.F32, tokens, config.attention().queryKeyValueColumns()),
+              larger.tensor(DType.F32, tokens, config.queryKeyValueColumns()),
               larger.tensor(DType.F32, tokens, queries),
-              larger.tensor(DType.F32, tokens, 2L * config.intermediate()),
+              larger.tensor(DType.F32, tokens, config.gateUpColumns()),
               larger.tensor(DType.F32, tokens, config.intermediate()),
               larger.tensor(DType.F32, tokens, config.hidden()));
     } catch (RuntimeException | Error e) {
@@ -139,9 +139,9 @@ final class Workspace implements AutoCloseable {
 
   /**
    * Cosines and sines for at least so many positions: [positions, headDim] F32, the cosines of the
-   * headDim / 2 angles {@code position * theta^(-2i / headDim)} first.
+   * headDim / 2 angles {@code position * rope.frequency(i)} first.
    */
-  Tensor rotations(int positions) {
+  Tensor rotations(Rope rope, int positions) {
     if (rotations == null || rotations.size(0) < positions) {
       int rows = Math.min(config.contextLength(), Integer.highestOneBit(2 * positions - 1));
       rows = Math.max(rows, positions);
@@ -149,7 +149,7 @@ final class Workspace implements AutoCloseable {
       Tensor table = larger.tensor(DType.F32, rows, config.headDim());
       try (Arena arena = Arena.ofConfined()) {
         MemorySegment host = arena.allocate(table.bytes(), 64);
-        fillRotations(host, rows);
+        fillRotations(host, rope, rows);
         backend.upload(host, table);
       }
       if (rotationMemory != null) {
@@ -162,10 +162,10 @@ final class Workspace implements AutoCloseable {
     return rotations;
   }
 
-  private void fillRotations(MemorySegment table, int rows) {
+  private void fillRotations(MemorySegment table, Rope rope, int rows) {
     int half = config.headDim() / 2;
     for (int i = 0; i < half; i++) {
-      double frequency = Math.pow(config.ropeTheta(), -2.0 * i / config.headDim());
+      double frequency = rope.frequency(i, config.headDim());
       for (int position = 0; position < rows; position++) {
         double angle = position * frequency;
         long row = (long) position * config.headDim();

@@ -3,6 +3,7 @@ package dev.lathe.optimize;
 import dev.lathe.backend.Backend;
 import dev.lathe.checkpoint.Checkpoint;
 import dev.lathe.checkpoint.Checkpoints;
+import dev.lathe.generate.CheckedModel;
 import dev.lathe.model.Decoder;
 import java.nio.file.Path;
 
@@ -12,7 +13,7 @@ record LoadedModel(Checkpoint checkpoint, Decoder decoder) implements AutoClosea
   static LoadedModel open(Path folder, Backend backend) {
     Checkpoint checkpoint = Checkpoints.open(folder);
     try {
-      return new LoadedModel(checkpoint, Decoder.load(checkpoint, backend));
+      return new LoadedModel(checkpoint, CheckedModel.load(checkpoint, backend));
     } catch (RuntimeException | Error e) {
       checkpoint.close();
       throw e;

@@ -1,25 +1,19 @@
 package dev.lathe.optimize;
 
-import dev.lathe.backend.Backend;
 import dev.lathe.backend.Ceilings;
-import dev.lathe.backend.cpu.CpuCeilings;
 import dev.lathe.error.BackendUnusableException;
+import dev.lathe.measure.Ridge;
+import dev.lathe.model.Decoder;
 import java.util.Optional;
 
-/** Bandwidth and arithmetic of this machine at best, measured now. */
+/** What a model's profile is held against; a run goes on where it cannot be measured. */
 final class MachineCeilings {
   private MachineCeilings() {}
 
   /** Empty, and said so, where nothing here can measure them. */
-  static Optional<Ceilings> measure(Backend backend, ProgressSink sink) {
-    int threads = Math.max(1, backend.device().threads());
+  static Optional<Ceilings> measure(Decoder decoder, ProgressSink sink) {
     try {
-      CpuCeilings measured = CpuCeilings.measure(threads);
-      return Optional.of(
-          new Ceilings(
-              measured.readBandwidthGbs(),
-              measured.peakGflops(),
-              "%s, %d threads".formatted(backend.device().name(), threads)));
+      return Optional.of(Ridge.measure(decoder.backend(), decoder.weightBytes()));
     } catch (BackendUnusableException e) {
       sink.note("no bottleneck is named: " + e.getMessage());
       return Optional.empty();

@@ -19,7 +19,6 @@ import dev.lathe.report.OptimizeResults.Check;
 import dev.lathe.report.OptimizeResults.Profile;
 import dev.lathe.report.Stage;
 import dev.lathe.tokenize.Tokenizer;
-import dev.lathe.tokenize.Tokenizers;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -30,7 +29,7 @@ import java.util.Optional;
  * One run, stage by stage. A stage is decided once its result is in the journal; what an
  * interrupted stage left behind is removed and the stage run again.
  */
-final class OptimizeRun implements AutoCloseable {
+final class OptimizeRun {
   static final String BASELINE = "baseline";
   static final String KV_CACHE = "kv-cache";
 
@@ -48,13 +47,13 @@ final class OptimizeRun implements AutoCloseable {
   private final SpeedTrial trial;
   private final Samples samples;
   private final Stages stages;
-  private Optional<Optional<Ceilings>> ceilings = Optional.empty();
 
   OptimizeRun(
       Plan plan,
       ProgressSink sink,
       OpenedBackend opened,
       LoadedModel baseline,
+      Inputs inputs,
       RunFolder folder,
       Journal journal,
       SpeedTrial.Effort effort) {
@@ -66,15 +65,9 @@ final class OptimizeRun implements AutoCloseable {
     this.folder = folder;
     this.journal = journal;
     this.steps = new StepFolders(folder);
-    this.tokenizer = Tokenizers.load(baseline.checkpoint());
-    int context = baseline.decoder().config().contextLength();
-    this.text =
-        EvalText.read(
-            plan.text(),
-            tokenizer,
-            context,
-            new EvalText.Options(plan.separator(), plan.maxDocuments()));
-    this.prompts = Prompts.of(plan.recipe().generation(), text, tokenizer, context, sink);
+    this.tokenizer = inputs.tokenizer();
+    this.text = inputs.text();
+    this.prompts = inputs.prompts();
     this.trial =
         new SpeedTrial(
             tokenizer, prompts.tokens(), plan.recipe().generation().repetitions(), effort);
@@ -276,10 +269,7 @@ final class OptimizeRun implements AutoCloseable {
 
   private Profile profile(Decoder decoder, Cache cache, String what, String traceFile) {
     sink.begin("profile " + what);
-    if (ceilings.isEmpty()) {
-      ceilings = Optional.of(MachineCeilings.measure(backend, sink));
-    }
-    Optional<Ceilings> limits = ceilings.get();
+    Optional<Ceilings> limits = MachineCeilings.measure(decoder, sink);
     Profiler.Options options =
         Profiler.Options.forContext(decoder.config().contextLength(), plan.request().seed());
     List<String> advice =
@@ -333,10 +323,5 @@ final class OptimizeRun implements AutoCloseable {
     try (Checkpoint checkpoint = Checkpoints.open(model)) {
       return checkpoint.fileBytes();
     }
-  }
-
-  @Override
-  public void close() {
-    tokenizer.close();
   }
 }

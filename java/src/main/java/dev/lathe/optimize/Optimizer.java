@@ -52,17 +52,15 @@ public final class Optimizer {
     boolean goesOn = goesOn(request.out());
     try (OpenedBackend opened =
             Backends.open(request.backend(), request.threads(), request.cpuKernels());
-        LoadedModel baseline = LoadedModel.open(request.model(), opened.backend())) {
+        LoadedModel baseline = LoadedModel.open(request.model(), opened.backend());
+        Inputs inputs = Inputs.read(plan, baseline, sink)) {
       Fingerprint now = fingerprint(plan, opened, baseline.checkpoint());
       try (RunFolder folder =
           goesOn ? RunFolder.resume(request.out(), now) : RunFolder.create(request.out(), now)) {
         folder.differences().forEach(difference -> sink.note("resumed although " + difference));
         Journal journal = goesOn ? Journal.resume(folder) : Journal.start(folder);
-        OptimizeResults results;
-        try (OptimizeRun run =
-            new OptimizeRun(plan, sink, opened, baseline, folder, journal, effort)) {
-          results = run.run();
-        }
+        OptimizeResults results =
+            new OptimizeRun(plan, sink, opened, baseline, inputs, folder, journal, effort).run();
         write(folder, results);
         return new OptimizeOutcome(results, folder.path(), results.targetMet());
       }

@@ -56,13 +56,20 @@ public final class HuggingFaceTokenizer implements Tokenizer {
     } catch (IOException e) {
       throw new InvalidInputException(tokenizerJson + " cannot be read: " + e.getMessage(), e);
     }
-    String where = tokenizerJson.toString();
+    return load(
+        bytes, tokenizerConfig.map(StrictJson::readObject), config, tokenizerJson.toString());
+  }
+
+  /**
+   * As {@link #load(Path, Optional, ObjectNode)}, of a tokenizer that lies in no file of its own.
+   *
+   * @param where what messages call it
+   */
+  static HuggingFaceTokenizer load(
+      byte[] bytes, Optional<ObjectNode> tokenizerConfig, ObjectNode config, String where) {
     ObjectNode tokenizer = StrictJson.parseObject(bytes, where);
     TokenPieces pieces = TokenPieces.parse(tokenizer, where);
-    ObjectNode companion =
-        tokenizerConfig
-            .map(StrictJson::readObject)
-            .orElseGet(() -> StrictJson.mapper().createObjectNode());
+    ObjectNode companion = tokenizerConfig.orElseGet(() -> StrictJson.mapper().createObjectNode());
     OptionalInt begin = BeginOfSequence.find(pieces, tokenizer, companion, config, where);
     try {
       return new HuggingFaceTokenizer(new NativeTokenizer(bytes), pieces, begin);

@@ -1,26 +1,32 @@
 package dev.lathe.tokenize;
 
 import dev.lathe.checkpoint.Checkpoint;
+import dev.lathe.checkpoint.StrictJson;
 import dev.lathe.error.InvalidInputException;
 import dev.lathe.error.LatheException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Optional;
+import tools.jackson.databind.node.ObjectNode;
 
 /** Finds the tokenizer that came with a model. */
 public final class Tokenizers {
+  private static final String TOKENIZER = "tokenizer.json";
+  private static final String TOKENIZER_CONFIG = "tokenizer_config.json";
+
   private Tokenizers() {}
 
   /**
-   * The tokenizer of the checkpoint's {@code tokenizer.json}.
+   * The tokenizer of the checkpoint's {@code tokenizer.json}, or of what stands for it in a GGUF
+   * file.
    *
    * @throws InvalidInputException if it is missing or broken
    */
   public static Tokenizer load(Checkpoint checkpoint) {
-    Path tokenizer =
+    byte[] tokenizer =
         checkpoint
-            .file("tokenizer.json")
+            .content(TOKENIZER)
             .orElseThrow(() ->
                 new InvalidInputException(
                     checkpoint.path()
@@ -29,8 +35,16 @@ public final class Tokenizers {
                             ? "; tokenizer.model alone is not read, save the tokenizer in"
                                 + " Hugging Face's fast format"
                             : ", which Lathe needs to turn text into tokens")));
+    Optional<ObjectNode> companion =
+        checkpoint
+            .content(TOKENIZER_CONFIG)
+            .map(bytes -> StrictJson.parseObject(bytes, place(checkpoint, TOKENIZER_CONFIG)));
     return HuggingFaceTokenizer.load(
-        tokenizer, checkpoint.file("tokenizer_config.json"), checkpoint.config());
+        tokenizer, companion, checkpoint.config(), place(checkpoint, TOKENIZER));
+  }
+
+  private static String place(Checkpoint checkpoint, String name) {
+    return checkpoint.file(name).map(Path::toString).orElse(checkpoint.path() + ": " + name);
   }
 
   /**

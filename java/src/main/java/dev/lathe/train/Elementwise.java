@@ -27,7 +27,7 @@ final class Elementwise {
     rotations = new float[length * headDim];
     for (int position = 0; position < length; position++) {
       for (int i = 0; i < headDim / 2; i++) {
-        double angle = position * Math.pow(config.ropeTheta(), -2.0 * i / headDim);
+        double angle = position * config.rope().orElseThrow().frequency(i, headDim);
         rotations[position * headDim + i] = (float) Math.cos(angle);
         rotations[position * headDim + headDim / 2 + i] = (float) Math.sin(angle);
       }

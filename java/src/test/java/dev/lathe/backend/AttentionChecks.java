@@ -46,17 +46,68 @@ final class AttentionChecks {
     for (int pageSize : new int[] {1, 16, 32}) {
       for (int[] heads : new int[][] {{2, 2}, {4, 2}, {8, 1}, {16, 2}}) {
         for (int headDim : new int[] {8, 10, 64}) {
-          for (DType type : backend.cacheTypes()) {
-            for (List<Sequence> batch : BATCHES) {
-              float scale = (float) (1 / Math.sqrt(headDim));
-              AttentionShape shape = new AttentionShape(heads[0], heads[1], headDim, scale);
-              cases.add(new Case(shape, pageSize, type, batch));
-            }
-          }
+          AttentionShape shape = new AttentionShape(heads[0], heads[1], headDim, scale(headDim));
+          add(cases, backend, shape, pageSize);
         }
       }
     }
     return cases;
+  }
+
+  /**
+   * Windows of one token, shorter and longer than contexts, ends inside pages and at their ends;
+   * caps below and above the scores; both; heads of an odd size.
+   */
+  private static List<Case> limitedCases(Backend backend) {
+    int all = AttentionShape.NO_WINDOW;
+    float none = AttentionShape.NO_CAP;
+    List<Case> cases = new ArrayList<>();
+    for (int pageSize : new int[] {1, 16}) {
+      for (int headDim : new int[] {7, 8, 64}) {
+        float scale = scale(headDim);
+        for (int window : new int[] {1, 7, 16, 40}) {
+          add(cases, backend, new AttentionShape(4, 2, headDim, scale, window, none), pageSize);
+        }
+        add(cases, backend, new AttentionShape(4, 2, headDim, scale, all, 0.7f), pageSize);
+        add(cases, backend, new AttentionShape(3, 1, headDim, scale, all, 50), pageSize);
+        add(cases, backend, new AttentionShape(4, 4, headDim, scale, 16, 2), pageSize);
+      }
+    }
+    return cases;
+  }
+
+  private static float scale(int headDim) {
+    return (float) (1 / Math.sqrt(headDim));
+  }
+
+  private static void add(List<Case> cases, Backend backend, AttentionShape shape, int pageSize) {
+    for (DType type : backend.cacheTypes()) {
+      for (List<Sequence> batch : BATCHES) {
+        cases.add(new Case(shape, pageSize, type, batch));
+      }
+    }
+  }
+
+  /** Keys and values in the cache, bit by bit, and nothing else changed. */
+  static void append(Backend backend) {
+    for (Case c : limitedCases(backend)) {
+      try (Bench bench = new Bench(backend, new SplittableRandom(c.toString().hashCode()));
+          Backend reference = new ReferenceBackend()) {
+        BatchTensors batch = batch(bench, c);
+        Tensor qkv = bench.normal(batch.tokenCount(), c.shape.queryKeyValueColumns());
+        KvLayer before = cache(bench, c);
+        poison(before.keys());
+        poison(before.values());
+        KvLayer expected = new KvLayer(bench.copy(before.keys()), bench.copy(before.values()));
+        reference.append(qkv, c.shape, expected, batch);
+        KvLayer cache = new KvLayer(bench.up(before.keys()), bench.up(before.values()));
+        Tensor given = bench.up(qkv);
+        backend.append(given, c.shape, cache, up(bench, batch));
+        Bench.assertSame("append: keys of " + c, bench.down(cache.keys()), expected.keys());
+        Bench.assertSame("append: values of " + c, bench.down(cache.values()), expected.values());
+        Bench.assertSame("append: qkv of " + c, bench.down(given), qkv);
+      }
+    }
   }
 
   static void rotateAndAppend(Backend backend) {
@@ -108,7 +159,15 @@ final class AttentionChecks {
   }
 
   static void attention(Backend backend) {
-    for (Case c : cases(backend)) {
+    attention(backend, cases(backend));
+  }
+
+  static void limitedAttention(Backend backend) {
+    attention(backend, limitedCases(backend));
+  }
+
+  private static void attention(Backend backend, List<Case> cases) {
+    for (Case c : cases) {
       try (Bench bench = new Bench(backend, new SplittableRandom(c.toString().hashCode()));
           Backend reference = new ReferenceBackend()) {
         BatchTensors batch = batch(bench, c);
@@ -132,7 +191,9 @@ final class AttentionChecks {
             c.shape.scale()
                 * largestNorm(qkv, c.shape.headDim())
                 * largestNorm(host.keys(), c.shape.headDim());
-        double bound = Tolerance.attention(longest, c.shape.headDim(), largestScore, largestValue);
+        // A capped score is no larger, and rounded five times more (Tolerance.softCap).
+        int roundings = c.shape.headDim() + (c.shape.softCap() > 0 ? 10 : 0);
+        double bound = Tolerance.attention(longest, roundings, largestScore, largestValue);
         Bench.assertClose("attention " + c, bench.down(out), expected, (t, col) -> bound);
       }
     }

@@ -75,6 +75,53 @@ public abstract class BackendConformance {
   }
 
   @Test
+  void attentionWithinAWindowAndWithCappedScores() {
+    AttentionChecks.limitedAttention(backend);
+  }
+
+  @Test
+  void append() {
+    AttentionChecks.append(backend);
+  }
+
+  @TestFactory
+  Stream<DynamicTest> addEmbedding() {
+    return Arrays.stream(WeightCases.values())
+        .map(format ->
+            dynamicTest(format.name(), () -> VariantChecks.addEmbedding(backend, format)));
+  }
+
+  @Test
+  void scale() {
+    VariantChecks.scale(backend);
+  }
+
+  @Test
+  void addRmsNorm() {
+    VariantChecks.addRmsNorm(backend);
+  }
+
+  @Test
+  void layerNorm() {
+    VariantChecks.layerNorm(backend);
+  }
+
+  @Test
+  void normHeads() {
+    VariantChecks.normHeads(backend);
+  }
+
+  @Test
+  void activate() {
+    VariantChecks.activate(backend);
+  }
+
+  @Test
+  void softCap() {
+    VariantChecks.softCap(backend);
+  }
+
+  @Test
   void gate() {
     ElementwiseChecks.gate(backend);
   }

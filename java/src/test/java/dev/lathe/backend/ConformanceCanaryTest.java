@@ -21,7 +21,7 @@ import org.junit.jupiter.api.TestFactory;
 /** The suite must catch backends with one defect each, and let the same decorator pass without. */
 final class ConformanceCanaryTest {
 
-  private record Defect(Backend backend, Consumer<Backend> check) {}
+  record Defect(Backend backend, Consumer<Backend> check) {}
 
   @Test
   void passesWithoutDefect() {
@@ -65,6 +65,7 @@ final class ConformanceCanaryTest {
     defects.put("tanh for erf", new Defect(new GeluMixedUp(), ElementwiseChecks::gate));
     defects.put("epsilon is missing", new Defect(new NoEpsilon(), ElementwiseChecks::rmsNorm));
     defects.put("last of equals", new Defect(new LastOfEquals(), ElementwiseChecks::argmax));
+    defects.putAll(VariantDefects.all());
     defects.put("shapes unchecked", new Defect(new NoChecks(), ShapeChecks::wrongShapesAreRefused));
     return defects;
   }

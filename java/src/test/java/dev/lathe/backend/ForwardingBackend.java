@@ -65,6 +65,46 @@ class ForwardingBackend implements Backend {
   }
 
   @Override
+  public void addEmbedding(Tensor out, Weight table, Tensor rows) {
+    to.addEmbedding(out, table, rows);
+  }
+
+  @Override
+  public void scale(Tensor x, float factor) {
+    to.scale(x, factor);
+  }
+
+  @Override
+  public void addRmsNorm(Tensor out, Tensor x, Tensor weight, float epsilon) {
+    to.addRmsNorm(out, x, weight, epsilon);
+  }
+
+  @Override
+  public void layerNorm(Tensor out, Tensor x, Tensor weight, Tensor bias, float epsilon) {
+    to.layerNorm(out, x, weight, bias, epsilon);
+  }
+
+  @Override
+  public void normHeads(Tensor qkv, Tensor query, Tensor key, AttentionShape shape, float epsilon) {
+    to.normHeads(qkv, query, key, shape, epsilon);
+  }
+
+  @Override
+  public void append(Tensor qkv, AttentionShape shape, KvLayer cache, BatchTensors batch) {
+    to.append(qkv, shape, cache, batch);
+  }
+
+  @Override
+  public void activate(Tensor out, Tensor x, Activation activation) {
+    to.activate(out, x, activation);
+  }
+
+  @Override
+  public void softCap(Tensor x, float cap) {
+    to.softCap(x, cap);
+  }
+
+  @Override
   public void linear(Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
     to.linear(out, x, layer, epilogue);
   }

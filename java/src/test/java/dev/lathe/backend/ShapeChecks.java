@@ -51,6 +51,16 @@ final class ShapeChecks {
     calls.put("rmsNorm: weight", () -> backend.rmsNorm(three4, three4, five, 1e-5f));
     calls.put("rmsNorm: out", () -> backend.rmsNorm(two4, three4, three4, 1e-5f));
     calls.put("gate: width", () -> backend.gate(three4, three6, Activation.SILU));
+    calls.put("addEmbedding: rows", () -> backend.addEmbedding(two4, weight, indices));
+    calls.put("addEmbedding: I64", () -> backend.addEmbedding(three4, weight, longs));
+    calls.put("scale: F16", () -> backend.scale(f16, 2));
+    calls.put("addRmsNorm: weight", () -> backend.addRmsNorm(three4, three4, five, 1e-5f));
+    calls.put("addRmsNorm: out", () -> backend.addRmsNorm(two4, three4, five, 1e-5f));
+    calls.put("layerNorm: bias", () -> backend.layerNorm(three5, three5, five, indices, 1e-5f));
+    calls.put("layerNorm: out", () -> backend.layerNorm(three4, three5, five, five, 1e-5f));
+    calls.put("activate: out", () -> backend.activate(three4, three5, Activation.GELU));
+    calls.put("softCap: F16", () -> backend.softCap(f16, 2));
+    calls.put("softCap: no cap", () -> backend.softCap(three4, 0));
     calls.put("gatherRows: rows", () -> backend.gatherRows(two4, three4, indices));
     calls.put("gatherRows: I64", () -> backend.gatherRows(three4, three4, longs));
     calls.put("argmax: out", () -> backend.argmax(indices, two4));
@@ -84,6 +94,12 @@ final class ShapeChecks {
             batch.blockStarts(),
             batch.blocks(),
             batch.logitRows());
+    Tensor two = bench.device(DType.F32, 2);
+    calls.put("normHeads: qkv", () -> backend.normHeads(three6, two, two, shape, 1e-5f));
+    calls.put("normHeads: key", () -> backend.normHeads(qkv, two, five, shape, 1e-5f));
+    calls.put("append: qkv", () -> backend.append(three6, shape, cache, batch));
+    calls.put("append: heads", () -> backend.append(qkv, shape, cache(bench, 2, 2), batch));
+    calls.put("append: batch", () -> backend.append(qkv, shape, cache, crooked));
     calls.put("rotate: qkv", () -> backend.rotateAndAppend(three6, rotations, shape, cache, batch));
     calls.put("rotate: table", () -> backend.rotateAndAppend(qkv, three4, shape, cache, batch));
     calls.put(

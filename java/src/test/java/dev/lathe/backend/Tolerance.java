@@ -1,5 +1,7 @@
 package dev.lathe.backend;
 
+import dev.lathe.tensor.Tensor;
+
 /**
  * How far a correct F32 implementation may be from the reference, which is exact but for its last
  * rounding. From the format and the length of the sum (Higham 2002, "Accuracy and Stability of
@@ -35,6 +37,42 @@ final class Tolerance {
    */
   static double rmsNorm(long n, double result) {
     return (n / 2.0 + 8) * U * Math.abs(result) + TINY;
+  }
+
+  /**
+   * LayerNorm of n columns. The mean is wrong by at most {@code n u mean|x|}, and so is each
+   * centred value, whose subtraction adds {@code u |x|}; dividing by the deviation turns that into
+   * an error of the normalized value. The sum of squares has no cancellation, and is halved by the
+   * root, as in {@link #rmsNorm}; a shifted centre moves it in the second order only.
+   */
+  static double layerNorm(Tensor x, long row, double epsilon, double weight, double bias) {
+    long n = x.size(1);
+    double sum = 0;
+    double magnitude = 0;
+    for (long c = 0; c < n; c++) {
+      sum += Bench.at(x, row, c);
+      magnitude = Math.max(magnitude, Math.abs(Bench.at(x, row, c)));
+    }
+    double squares = 0;
+    for (long c = 0; c < n; c++) {
+      double centred = Bench.at(x, row, c) - sum / n;
+      squares += centred * centred;
+    }
+    double deviation = Math.sqrt(squares / n + epsilon);
+    double centre = (n + 2) * U * magnitude;
+    double largest = (magnitude + Math.abs(sum / n)) / deviation;
+    double relative = (n / 2.0 + 8) * U + Math.pow(centre / deviation, 2) + centre / deviation;
+    return Math.abs(weight) * (centre / deviation + Math.min(largest, Math.sqrt(n)) * relative)
+        + 2 * U * (Math.abs(bias) + Math.abs(weight) * Math.sqrt(n))
+        + TINY;
+  }
+
+  /**
+   * {@code cap tanh(x / cap)}: a quotient whose rounding tanh does not enlarge, tanh at 4 ulp (8
+   * u), a product.
+   */
+  static double softCap(double result) {
+    return 10 * U * Math.abs(result) + TINY;
   }
 
   /** A pair's rotation: two products, a sum. */

@@ -13,6 +13,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
 
 /** Whatever is wrong with what a verb is given: one line that names it, exit 2, nothing written. */
 class BadInputTest {
@@ -132,8 +134,101 @@ class BadInputTest {
       file.seek(8 + Long.reverseBytes(file.readLong()) + 40); // in the first matrix
       file.writeInt(Integer.reverseBytes(Float.floatToRawIntBits(Float.NaN)));
     }
-    generate().refused(2).says("not finite");
-    quantize().refused(2).says("NaN");
+    refusedEverywhere("model.embed_tokens.weight", "NaN", "row 0, column 10", "finite");
+  }
+
+  @ParameterizedTest
+  @CsvSource({"model.norm.weight, NaN", "model.layers.2.input_layernorm.weight, Infinity"})
+  void aNormThatIsNotANumber(String tensor, float value) throws IOException {
+    setFirst(tensor, value);
+    refusedEverywhere(tensor, String.valueOf(value), "row 0, column 0", "finite");
+  }
+
+  /** No verb that reads the weights goes on, and none leaves anything. */
+  private void refusedEverywhere(String... says) throws IOException {
+    String out = folder.resolve("out").toString();
+    String name = model.toString();
+    generate().refused(2).says(says);
+    quantize().refused(2).says(says);
+    Run.lathe("prune", "--sparsity", "0.5", "--model", name, "--out", out).refused(2).says(says);
+    Run.lathe("profile", "--model", name).refused(2).says(says);
+    String text = SharedModel.TEXT.toString();
+    Run.lathe("eval", "--model", name, "--text", text).refused(2).says(says);
+    Run.lathe("optimize", "--model", name, "--text", text, "--out", out).refused(2).says(says);
+    assertNothingWritten();
+  }
+
+  /** Overwrites the first value of a tensor. */
+  private void setFirst(String tensor, float value) throws IOException {
+    try (RandomAccessFile file =
+        new RandomAccessFile(model.resolve("model.safetensors").toFile(), "rw")) {
+      byte[] header = new byte[(int) Long.reverseBytes(file.readLong())];
+      file.readFully(header);
+      JsonNode entry = JsonMapper.shared().readTree(header).get(tensor);
+      file.seek(8 + header.length + entry.get("data_offsets").get(0).longValue());
+      file.writeInt(Integer.reverseBytes(Float.floatToRawIntBits(value)));
+    }
+  }
+
+  @Test
+  void aTokenizerOfALargerVocabulary() throws IOException {
+    SharedModel.replace(
+        model.resolve("tokenizer.json"),
+        "\"added_tokens\": [",
+        "\"added_tokens\": [{\"id\": 600, \"content\": \"girl\", \"single_word\": false,"
+            + " \"lstrip\": false, \"rstrip\": false, \"normalized\": false, \"special\": false}, ");
+    generate().refused(2).says("tokenizer.json", "600", "512 rows", "vocab_size");
+    String out = folder.resolve("out").toString();
+    Run.lathe(
+            "optimize",
+            "--model",
+            model.toString(),
+            "--text",
+            SharedModel.TEXT.toString(),
+            "--out",
+            out)
+        .refused(2)
+        .says("tokenizer.json");
+    assertNothingWritten();
+  }
+
+  @Test
+  void compressionRefusesAModelThatWouldNotRun() throws IOException {
+    changeHeader("model.norm.weight", "model.morn.weight");
+    quantize().refused(2).says("model.norm.weight", "model.morn.weight");
+    changeHeader("model.morn.weight", "model.norm.weight");
+    SharedModel.replace(model.resolve("config.json"), "LlamaForCausalLM", "ParrotForCausalLM");
+    quantize().refused(2).says("ParrotForCausalLM");
+    Run.lathe("prune", "--sparsity", "0.5", "--model", model.toString(), "--out", "unused")
+        .refused(2)
+        .says("ParrotForCausalLM");
+    assertNothingWritten();
+  }
+
+  @Test
+  void optimizeLeavesNothingWhereTheTokenizerIsMissing() throws IOException {
+    Files.delete(model.resolve("tokenizer.json"));
+    String text = SharedModel.TEXT.toString();
+    String out = folder.resolve("out").toString();
+    Run.lathe("optimize", "--model", model.toString(), "--text", text, "--out", out)
+        .refused(2)
+        .says("tokenizer.json");
+    assertNothingWritten();
+  }
+
+  @Test
+  void anOutputThatCannotBeMade() throws IOException {
+    String model = this.model.toString();
+    String text = SharedModel.TEXT.toString();
+    for (String out : new String[] {"/proc/x", ""}) {
+      String says = out.isEmpty() ? "--out" : "/proc/x";
+      String why = out.isEmpty() ? "new folder" : "No such file or directory";
+      int code = out.isEmpty() ? 2 : 1;
+      Run.lathe("quantize", "--model", model, "--out", out).refused(code).says(says, why);
+      Run.lathe("optimize", "--model", model, "--text", text, "--out", out)
+          .refused(code)
+          .says(says, why);
+    }
     assertNothingWritten();
   }
 
@@ -159,6 +254,8 @@ class BadInputTest {
   @CsvSource({
     "--max-tokens, 0, at least 1",
     "--batch, 0, at least 1",
+    "--batch, 100000000, at most 4096",
+    "--threads, 2000000000, at most 1024",
     "--temperature, -1, temperature",
     "--temperature, warm, --temperature",
     "--top-p, 1.5, top-p",

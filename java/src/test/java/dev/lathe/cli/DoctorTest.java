@@ -32,6 +32,14 @@ class DoctorTest {
   }
 
   @Test
+  void aReasonIsSaidOnce() {
+    String reason =
+        Run.lathe("doctor", "--json").json().get("backends").get(0).get("reason").stringValue();
+    String[] parts = reason.split("[:;()] ?");
+    assertThat(parts).doesNotHaveDuplicates();
+  }
+
+  @Test
   void whatItPrintsForPeopleNamesEveryBackend() {
     Run doctor = Run.lathe("doctor");
     assertThat(doctor.code()).isZero();

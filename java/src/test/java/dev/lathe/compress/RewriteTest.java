@@ -1,9 +1,11 @@
 package dev.lathe.compress;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lathe.checkpoint.Checkpoint;
 import dev.lathe.checkpoint.Checkpoints;
+import dev.lathe.error.InvalidInputException;
 import dev.lathe.tensor.DType;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
@@ -57,6 +59,22 @@ final class RewriteTest {
       case Contents.Matrix matrix -> matrix.module();
       case Contents.Other other -> other.tensors().getFirst().name();
     };
+  }
+
+  @ParameterizedTest
+  @MethodSource("techniques")
+  void nothingThatIsNotANumberIsCopied(Technique technique) {
+    try (Checkpoint in =
+        new TestModel(folder.resolve("model"), 1)
+            .values("model.layers.0.mlp.up_proj.weight", 2, 16, new float[32])
+            .values("model.odd", 1, 3, 1, Float.NaN, 2)
+            .open()) {
+      Path out = folder.resolve("out");
+      assertThatThrownBy(() -> technique.apply(in, out, Progress.SILENT))
+          .isInstanceOf(InvalidInputException.class)
+          .hasMessageContainingAll("model.odd", "NaN", "row 0, column 1");
+      assertThat(out).doesNotExist();
+    }
   }
 
   @ParameterizedTest

@@ -104,6 +104,90 @@ final class CountingBackend implements Backend {
   }
 
   @Override
+  public void addEmbedding(Tensor out, Weight table, Tensor rows) {
+    Tensor added = copy(out);
+    memory.embed(added, table, rows);
+    for (long r = 0; r < out.size(0); r++) {
+      for (long c = 0; c < out.size(1); c++) {
+        set(out, r, c, add(get(out, r, c), get(added, r, c)));
+      }
+    }
+  }
+
+  @Override
+  public void scale(Tensor x, float factor) {
+    each(x, x, value -> multiply(value, factor));
+  }
+
+  @Override
+  public void activate(Tensor out, Tensor x, Activation activation) {
+    each(out, x, value -> activate(activation, value));
+  }
+
+  @Override
+  public void softCap(Tensor x, float cap) {
+    each(x, x, value -> multiply(cap, tanh(divide(value, cap))));
+  }
+
+  private static void each(Tensor out, Tensor x, java.util.function.DoubleUnaryOperator function) {
+    for (long r = 0; r < x.size(0); r++) {
+      for (long c = 0; c < x.size(1); c++) {
+        set(out, r, c, function.applyAsDouble(get(x, r, c)));
+      }
+    }
+  }
+
+  @Override
+  public void addRmsNorm(Tensor out, Tensor x, Tensor weight, float epsilon) {
+    Tensor normed = copy(x);
+    rmsNorm(normed, x, weight, epsilon);
+    for (long r = 0; r < x.size(0); r++) {
+      for (long c = 0; c < x.size(1); c++) {
+        set(out, r, c, add(get(out, r, c), get(normed, r, c)));
+      }
+    }
+  }
+
+  @Override
+  public void layerNorm(Tensor out, Tensor x, Tensor weight, Tensor bias, float epsilon) {
+    long cols = x.size(1);
+    for (long r = 0; r < x.size(0); r++) {
+      double sum = 0;
+      for (long c = 0; c < cols; c++) {
+        sum = add(sum, get(x, r, c));
+      }
+      double mean = divide(sum, cols);
+      double[] centred = new double[(int) cols];
+      double squares = 0;
+      for (int c = 0; c < cols; c++) {
+        centred[c] = subtract(get(x, r, c), mean);
+        squares = add(squares, multiply(centred[c], centred[c]));
+      }
+      double root = sqrt(add(divide(squares, cols), epsilon));
+      for (int c = 0; c < cols; c++) {
+        double weighed = multiply(divide(centred[c], root), get(weight, 0, c));
+        set(out, r, c, add(weighed, get(bias, 0, c)));
+      }
+    }
+  }
+
+  @Override
+  public void normHeads(Tensor qkv, Tensor query, Tensor key, AttentionShape shape, float epsilon) {
+    for (long t = 0; t < qkv.size(0); t++) {
+      for (int head = 0; head < shape.heads() + shape.kvHeads(); head++) {
+        long at = (long) head * shape.headDim();
+        Tensor row = qkv.rows(t, t + 1).columns(at, at + shape.headDim());
+        rmsNorm(row, row, head < shape.heads() ? query : key, epsilon);
+      }
+    }
+  }
+
+  @Override
+  public void append(Tensor qkv, AttentionShape shape, KvLayer cache, BatchTensors batch) {
+    memory.append(qkv, shape, cache, batch);
+  }
+
+  @Override
   public void linear(Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
     for (long t = 0; t < x.size(0); t++) {
       long first = 0;
@@ -199,7 +283,8 @@ final class CountingBackend implements Backend {
     double[] weights = new double[visible];
     long[] rows = new long[visible];
     double largest = Double.NEGATIVE_INFINITY;
-    for (int j = 0; j < visible; j++) {
+    int first = Math.max(0, visible - shape.window());
+    for (int j = first; j < visible; j++) {
       int block =
           blocks.memory().getAtIndex(ValueLayout.JAVA_INT, firstBlock + j / cache.pageSize());
       rows[j] = ((long) block * cache.kvHeads() + kvHead) * cache.pageSize() + j % cache.pageSize();
@@ -209,16 +294,19 @@ final class CountingBackend implements Backend {
         dot = add(dot, multiply(get(qkv, token, (long) head * headDim + i), key));
       }
       weights[j] = multiply(dot, shape.scale());
+      if (shape.softCap() > 0) {
+        weights[j] = multiply(shape.softCap(), tanh(divide(weights[j], shape.softCap())));
+      }
       largest = Math.max(largest, weights[j]);
     }
     double total = 0;
-    for (int j = 0; j < visible; j++) {
+    for (int j = first; j < visible; j++) {
       weights[j] = exp(subtract(weights[j], largest));
       total = add(total, weights[j]);
     }
     for (int i = 0; i < headDim; i++) {
       double sum = 0;
-      for (int j = 0; j < visible; j++) {
+      for (int j = first; j < visible; j++) {
         double value = element(cache.values(), rows[j] * headDim + i);
         sum = add(sum, multiply(weights[j], value));
       }

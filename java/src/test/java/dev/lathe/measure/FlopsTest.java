@@ -8,12 +8,15 @@ import dev.lathe.backend.Backend;
 import dev.lathe.backend.Epilogue;
 import dev.lathe.backend.Linear;
 import dev.lathe.backend.reference.ReferenceBackend;
+import dev.lathe.checkpoint.Checkpoint;
 import dev.lathe.measure.Flops.Work;
 import dev.lathe.model.Batch;
 import dev.lathe.model.Batch.Logits;
 import dev.lathe.model.Decoder;
 import dev.lathe.model.KvCache;
 import dev.lathe.model.KvSequence;
+import dev.lathe.model.RandomModel;
+import dev.lathe.model.RandomModels;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Weight;
@@ -38,7 +41,7 @@ class FlopsTest {
   private record Ran(float[] logits, long operations, long logitRows, List<Work> work) {}
 
   /** Brings each sequence to its prefix, then runs one mixed batch of all three. */
-  private static Ran run(TinyModel model, Backend backend) {
+  private static Ran run(Checkpoint model, Backend backend) {
     try (Decoder decoder = Decoder.load(model, backend);
         KvCache cache = decoder.newCache(20, 4);
         Arena arena = Arena.ofConfined()) {
@@ -58,8 +61,9 @@ class FlopsTest {
       }
       long before = backend instanceof CountingBackend c ? c.operations() : 0;
       int rows = batch.logitRowCount();
-      MemorySegment memory = arena.allocate(4L * rows * TinyModel.VOCABULARY, 64);
-      decoder.forward(batch, cache, Tensor.of(memory, DType.F32, rows, TinyModel.VOCABULARY));
+      int vocabulary = decoder.config().vocabulary();
+      MemorySegment memory = arena.allocate(4L * rows * vocabulary, 64);
+      decoder.forward(batch, cache, Tensor.of(memory, DType.F32, rows, vocabulary));
       sequences.forEach(KvSequence::close);
       long counted = backend instanceof CountingBackend c ? c.operations() - before : 0;
       return new Ran(memory.toArray(ValueLayout.JAVA_FLOAT), counted, rows, work);
@@ -92,6 +96,48 @@ class FlopsTest {
                   decoder.config(), decoder.weights(), counted.work(), counted.logitRows() + 1))
           .isNotEqualTo(counted.operations());
     }
+  }
+
+  /** Windows shorter than the contexts among them; and the operations' own figures add up. */
+  @ParameterizedTest
+  @EnumSource(RandomModels.class)
+  void everyArchitecturesForwardPassIsWhatItsArithmeticCounts(RandomModels kind) {
+    try (RandomModel model = kind.make();
+        Backend reference = new ReferenceBackend();
+        Decoder decoder = Decoder.load(model, reference)) {
+      Ran counted = run(model, new CountingBackend());
+      assertThat(counted.logits())
+          .usingComparatorWithPrecision(1e-3f)
+          .containsExactly(run(model, reference).logits());
+      TimingBackend timing =
+          new TimingBackend(reference, OperationNames.of(decoder.weights()), System::nanoTime);
+      Ran timed = run(model, timing);
+      long flops =
+          Flops.forward(decoder.config(), decoder.weights(), counted.work(), counted.logitRows());
+      assertThat(flops).isEqualTo(counted.operations());
+      // Its events are those of the prefixes too: the last forward pass begins at the last embed.
+      List<TimingBackend.Event> events = timing.takeEvents();
+      int last = events.stream().map(TimingBackend.Event::name).toList().lastIndexOf("embed");
+      assertThat(events.stream().skip(last).mapToLong(TimingBackend.Event::flops).sum())
+          .isEqualTo(flops);
+      assertThat(timed.logitRows()).isEqualTo(counted.logitRows());
+      assertThat(Flops.params(decoder.weights())).isEqualTo(decoder.weightBytes() / 4).isPositive();
+    }
+  }
+
+  @Test
+  void contextsWithinAWindow() {
+    for (int window : new int[] {1, 2, 3, 5, 6, 7, 8, 100, Integer.MAX_VALUE}) {
+      for (int[] step : new int[][] {{1, 1}, {3, 3}, {3, 7}, {1, 9}, {7, 7}}) {
+        long seen = 0;
+        for (int i = 0; i < step[0]; i++) {
+          seen += Math.min(window, step[1] - step[0] + i + 1);
+        }
+        assertThat(new Work(step[0], step[1]).contexts(window)).isEqualTo(seen);
+      }
+    }
+    assertThat(new Work(3, 9).cached(4)).isEqualTo(6);
+    assertThat(new Work(3, 9).cached(100)).isEqualTo(9);
   }
 
   @Test

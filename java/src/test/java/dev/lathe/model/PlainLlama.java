@@ -77,7 +77,8 @@ public final class PlainLlama {
     for (int t = 0; t < x.length; t++) {
       for (int head = 0; head < heads; head++) {
         for (int i = 0; i < d / 2; i++) {
-          double angle = t / Math.pow(config.ropeTheta(), 2.0 * i / d);
+          double angle =
+              t / Math.pow(checkpoint.config().get("rope_theta").asDouble(), 2.0 * i / d);
           double real = x[t][head * d + i];
           double imaginary = x[t][head * d + i + d / 2];
           x[t][head * d + i] = real * Math.cos(angle) - imaginary * Math.sin(angle);

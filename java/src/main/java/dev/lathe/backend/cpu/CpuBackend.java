@@ -288,6 +288,8 @@ public final class CpuBackend extends HostBackend {
               shape.kvHeads(),
               shape.headDim(),
               shape.scale(),
+              shape.window(),
+              shape.softCap(),
               cache.keys().address(),
               cache.values().address(),
               half,
@@ -329,12 +331,6 @@ public final class CpuBackend extends HostBackend {
     Checks.gate(out, gateUp);
     long rows = out.size(0);
     long cols = out.size(1);
-    int function =
-        switch (activation) {
-          case SILU -> 0;
-          case GELU_TANH -> 1;
-          case GELU -> 2;
-        };
     int status;
     try {
       status =
@@ -347,12 +343,81 @@ public final class CpuBackend extends HostBackend {
               gateUp.rowStride(),
               rows,
               cols,
-              function);
+              function(activation));
     } finally {
       Reference.reachabilityFence(out);
       Reference.reachabilityFence(gateUp);
     }
     check("gate", status);
+  }
+
+  private static int function(Activation activation) {
+    return switch (activation) {
+      case SILU -> 0;
+      case GELU_TANH -> 1;
+      case GELU -> 2;
+    };
+  }
+
+  @Override
+  public void addEmbedding(Tensor out, Weight table, Tensor rows) {
+    Checks.addEmbedding(out, table, rows);
+    int status;
+    try {
+      status = CpuVariants.addEmbedding(context(), out, placed(table).address, rows);
+    } finally {
+      Reference.reachabilityFence(table);
+    }
+    if (status != 0) {
+      Checks.below("addEmbedding: rows", rows, table.rows());
+      throw failed("addEmbedding", status);
+    }
+  }
+
+  @Override
+  public void scale(Tensor x, float factor) {
+    Checks.scale(x);
+    check("scale", CpuVariants.scale(context(), x, factor));
+  }
+
+  @Override
+  public void addRmsNorm(Tensor out, Tensor x, Tensor weight, float epsilon) {
+    Checks.addRmsNorm(out, x, weight);
+    check("addRmsNorm", CpuVariants.addRmsNorm(context(), out, x, weight, epsilon));
+  }
+
+  @Override
+  public void layerNorm(Tensor out, Tensor x, Tensor weight, Tensor bias, float epsilon) {
+    Checks.layerNorm(out, x, weight, bias);
+    check("layerNorm", CpuVariants.layerNorm(context(), out, x, weight, bias, epsilon));
+  }
+
+  @Override
+  public void normHeads(Tensor qkv, Tensor query, Tensor key, AttentionShape shape, float epsilon) {
+    Checks.normHeads(qkv, query, key, shape);
+    check("normHeads", CpuVariants.normHeads(context(), qkv, query, key, shape, epsilon));
+  }
+
+  @Override
+  public void append(Tensor qkv, AttentionShape shape, KvLayer cache, BatchTensors batch) {
+    Checks.append(qkv, shape, cache, batch);
+    int status = CpuVariants.append(context(), qkv, shape, cache, batch.slots());
+    if (status != 0) {
+      Checks.below("append: slots", batch.slots(), cache.pages() * cache.pageSize());
+      throw failed("append", status);
+    }
+  }
+
+  @Override
+  public void activate(Tensor out, Tensor x, Activation activation) {
+    Checks.activate(out, x);
+    check("activate", CpuVariants.activate(context(), out, x, function(activation)));
+  }
+
+  @Override
+  public void softCap(Tensor x, float cap) {
+    Checks.softCap(x, cap);
+    check("softCap", CpuVariants.softCap(context(), x, cap));
   }
 
   @Override

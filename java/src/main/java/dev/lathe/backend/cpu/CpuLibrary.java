@@ -125,8 +125,8 @@ final class CpuLibrary {
 
     private static final MemoryLayout[] ATTENTION_TYPES = {
       JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT,
-      JAVA_INT, JAVA_FLOAT, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG,
-      JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG
+      JAVA_INT, JAVA_FLOAT, JAVA_INT, JAVA_FLOAT, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_LONG,
+      JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG
     };
     static final MethodHandle ATTENTION = bind("attention", JAVA_INT, ATTENTION_TYPES);
     static final MethodHandle ATTENTION_BRIEF = bindBrief("attention", ATTENTION_TYPES);
@@ -152,7 +152,7 @@ final class CpuLibrary {
 
     private Symbols() {}
 
-    private static MethodHandle bind(String name, MemoryLayout result, MemoryLayout... types) {
+    static MethodHandle bind(String name, MemoryLayout result, MemoryLayout... types) {
       return Linker.nativeLinker()
           .downcallHandle(
               LIBRARY.findOrThrow("lathe_cpu_" + name), FunctionDescriptor.of(result, types));

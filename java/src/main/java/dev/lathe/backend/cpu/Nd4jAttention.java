@@ -87,21 +87,25 @@ final class Nd4jAttention {
     }
   }
 
-  /** Over the keys that a token sees; those after them get weight 0. */
+  /** Over the keys that a token sees; those before and after them get weight 0. */
   private void softmax(float[] scores, int start, int visible, int context) {
+    int first = start + shape.firstVisible(visible);
+    float cap = shape.softCap();
     float largest = Float.NEGATIVE_INFINITY;
-    for (int j = start; j < start + visible; j++) {
+    for (int j = first; j < start + visible; j++) {
       scores[j] *= shape.scale();
+      scores[j] = cap > 0 ? (float) (cap * Math.tanh(scores[j] / cap)) : scores[j];
       largest = Math.max(largest, scores[j]);
     }
     double total = 0;
-    for (int j = start; j < start + visible; j++) {
+    for (int j = first; j < start + visible; j++) {
       scores[j] = (float) Math.exp(scores[j] - largest);
       total += scores[j];
     }
-    for (int j = start; j < start + visible; j++) {
+    for (int j = first; j < start + visible; j++) {
       scores[j] = (float) (scores[j] / total);
     }
+    java.util.Arrays.fill(scores, start, first, 0);
     java.util.Arrays.fill(scores, start + visible, start + context, 0);
   }
 

@@ -261,16 +261,78 @@ public final class Nd4jBackend extends HostBackend {
       for (long c = 0; c < n; c++) {
         double x = gateUp.memory().get(FLOAT, (t * 2 * n + c) * 4);
         double up = gateUp.memory().get(FLOAT, ((t * 2 + 1) * n + c) * 4);
-        double gate =
-            switch (activation) {
-              case SILU -> x / (1 + Math.exp(-x));
-              case GELU_TANH ->
-                  x / (1 + Math.exp(-2 * Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x)));
-              case GELU -> x / 2 * Erf.erfc(-x / Math.sqrt(2));
-            };
+        double gate = activate(activation, x);
         out.memory().set(FLOAT, (t * n + c) * 4, (float) (gate * up));
       }
     }
+  }
+
+  private static double activate(Activation activation, double x) {
+    return switch (activation) {
+      case SILU -> x / (1 + Math.exp(-x));
+      case GELU_TANH ->
+          x / (1 + Math.exp(-2 * Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x)));
+      case GELU -> x / 2 * Erf.erfc(-x / Math.sqrt(2));
+    };
+  }
+
+  @Override
+  public void addEmbedding(Tensor out, Weight table, Tensor rows) {
+    Checks.addEmbedding(out, table, rows);
+    Checks.below("addEmbedding: rows", rows, table.rows());
+    double[] row = new double[Math.toIntExact(table.cols())];
+    for (long t = 0; t < out.size(0); t++) {
+      WeightRows.read(table, rows.memory().get(INT, t * 4), row);
+      for (int c = 0; c < row.length; c++) {
+        long at = (t * row.length + c) * 4;
+        out.memory().set(FLOAT, at, (float) (out.memory().get(FLOAT, at) + row[c]));
+      }
+    }
+  }
+
+  @Override
+  public void scale(Tensor x, float factor) {
+    Checks.scale(x);
+    Nd4jVariants.map(x, x, value -> value * factor);
+  }
+
+  @Override
+  public void addRmsNorm(Tensor out, Tensor x, Tensor weight, float epsilon) {
+    Checks.addRmsNorm(out, x, weight);
+    Nd4jVariants.addRmsNorm(out, x, weight, epsilon);
+  }
+
+  @Override
+  public void layerNorm(Tensor out, Tensor x, Tensor weight, Tensor bias, float epsilon) {
+    Checks.layerNorm(out, x, weight, bias);
+    Nd4jVariants.layerNorm(out, x, weight, bias, epsilon);
+  }
+
+  @Override
+  public void normHeads(Tensor qkv, Tensor query, Tensor key, AttentionShape shape, float epsilon) {
+    Checks.normHeads(qkv, query, key, shape);
+    Nd4jVariants.normHeads(qkv, query, key, shape, epsilon);
+  }
+
+  @Override
+  public void append(Tensor qkv, AttentionShape shape, KvLayer cache, BatchTensors batch) {
+    Checks.append(qkv, shape, cache, batch);
+    Checks.below("append: slots", batch.slots(), cache.pages() * cache.pageSize());
+    for (long t = 0; t < batch.tokenCount(); t++) {
+      append(qkv, t * qkv.rowStride(), shape, cache, batch.slots().memory().get(INT, t * 4));
+    }
+  }
+
+  @Override
+  public void activate(Tensor out, Tensor x, Activation activation) {
+    Checks.activate(out, x);
+    Nd4jVariants.map(out, x, value -> activate(activation, value));
+  }
+
+  @Override
+  public void softCap(Tensor x, float cap) {
+    Checks.softCap(x, cap);
+    Nd4jVariants.map(x, x, value -> cap * Math.tanh(value / cap));
   }
 
   @Override

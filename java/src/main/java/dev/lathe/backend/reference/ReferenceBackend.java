@@ -132,14 +132,24 @@ public final class ReferenceBackend implements Backend {
     Checks.below("positions", batch.positions(), rotations.size(0));
     Checks.below("slots", batch.slots(), cache.pages() * cache.pageSize());
     int headDim = shape.headDim();
-    long keyColumns = (long) shape.heads() * headDim;
-    long valueColumns = keyColumns + (long) shape.kvHeads() * headDim;
     for (long t = 0; t < batch.tokenCount(); t++) {
       int position = index(batch.positions(), t);
-      int slot = index(batch.slots(), t);
       for (int head = 0; head < shape.heads() + shape.kvHeads(); head++) {
         rotate(qkv, t, (long) head * headDim, rotations, position, headDim);
       }
+    }
+    append(qkv, shape, cache, batch);
+  }
+
+  @Override
+  public void append(Tensor qkv, AttentionShape shape, KvLayer cache, BatchTensors batch) {
+    Checks.append(qkv, shape, cache, batch);
+    Checks.below("slots", batch.slots(), cache.pages() * cache.pageSize());
+    int headDim = shape.headDim();
+    long keyColumns = (long) shape.heads() * headDim;
+    long valueColumns = keyColumns + (long) shape.kvHeads() * headDim;
+    for (long t = 0; t < batch.tokenCount(); t++) {
+      int slot = index(batch.slots(), t);
       for (int head = 0; head < shape.kvHeads(); head++) {
         long cached = row(cache, slot / cache.pageSize(), head, slot % cache.pageSize());
         for (int i = 0; i < headDim; i++) {
@@ -194,7 +204,7 @@ public final class ReferenceBackend implements Backend {
     }
   }
 
-  /** One query head of one token over the first {@code visible} tokens of its sequence. */
+  /** One query head of one token, the {@code visible}th of its sequence. */
   private static void attend(
       Tensor out,
       Tensor qkv,
@@ -207,28 +217,29 @@ public final class ReferenceBackend implements Backend {
     int headDim = shape.headDim();
     long firstColumn = (long) head * headDim;
     int kvHead = head / (shape.heads() / shape.kvHeads());
+    int first = shape.firstVisible(visible);
 
     long[] cached = new long[visible];
     double[] probabilities = new double[visible];
     double largest = Double.NEGATIVE_INFINITY;
-    for (int j = 0; j < visible; j++) {
+    for (int j = first; j < visible; j++) {
       int page = index(pages, j / cache.pageSize());
       cached[j] = row(cache, page, kvHead, j % cache.pageSize());
       double dot = 0;
       for (int i = 0; i < headDim; i++) {
         dot += get(qkv, token, firstColumn + i) * get(cache.keys(), cached[j] + i);
       }
-      probabilities[j] = dot * shape.scale();
+      probabilities[j] = ReferenceRows.cap(dot * shape.scale(), shape.softCap());
       largest = Math.max(largest, probabilities[j]);
     }
     double total = 0;
-    for (int j = 0; j < visible; j++) {
+    for (int j = first; j < visible; j++) {
       probabilities[j] = Math.exp(probabilities[j] - largest);
       total += probabilities[j];
     }
     for (int i = 0; i < headDim; i++) {
       double sum = 0;
-      for (int j = 0; j < visible; j++) {
+      for (int j = first; j < visible; j++) {
         sum += probabilities[j] * get(cache.values(), cached[j] + i);
       }
       set(out, token, firstColumn + i, sum / total);
@@ -244,6 +255,55 @@ public final class ReferenceBackend implements Backend {
         set(out, t, c, activate(activation, get(gateUp, t, c)) * get(gateUp, t, n + c));
       }
     }
+  }
+
+  @Override
+  public void addEmbedding(Tensor out, Weight table, Tensor rows) {
+    Checks.addEmbedding(out, table, rows);
+    Checks.below("rows", rows, table.rows());
+    double[] row = new double[Math.toIntExact(table.cols())];
+    for (long t = 0; t < out.size(0); t++) {
+      WeightRows.read(table, index(rows, t), row);
+      for (int c = 0; c < row.length; c++) {
+        set(out, t, c, get(out, t, c) + row[c]);
+      }
+    }
+  }
+
+  @Override
+  public void scale(Tensor x, float factor) {
+    Checks.scale(x);
+    ReferenceRows.replace(x, x, value -> value * factor);
+  }
+
+  @Override
+  public void addRmsNorm(Tensor out, Tensor x, Tensor weight, float epsilon) {
+    Checks.addRmsNorm(out, x, weight);
+    ReferenceRows.addRmsNorm(out, x, weight, epsilon);
+  }
+
+  @Override
+  public void layerNorm(Tensor out, Tensor x, Tensor weight, Tensor bias, float epsilon) {
+    Checks.layerNorm(out, x, weight, bias);
+    ReferenceRows.layerNorm(out, x, weight, bias, epsilon);
+  }
+
+  @Override
+  public void normHeads(Tensor qkv, Tensor query, Tensor key, AttentionShape shape, float epsilon) {
+    Checks.normHeads(qkv, query, key, shape);
+    ReferenceRows.normHeads(qkv, query, key, shape, epsilon);
+  }
+
+  @Override
+  public void activate(Tensor out, Tensor x, Activation activation) {
+    Checks.activate(out, x);
+    ReferenceRows.replace(out, x, value -> activate(activation, value));
+  }
+
+  @Override
+  public void softCap(Tensor x, float cap) {
+    Checks.softCap(x, cap);
+    ReferenceRows.replace(x, x, value -> ReferenceRows.cap(value, cap));
   }
 
   private static double activate(Activation activation, double x) {
@@ -300,19 +360,19 @@ public final class ReferenceBackend implements Backend {
     return indices.memory().get(ValueLayout.JAVA_INT_UNALIGNED, i * 4);
   }
 
-  private static double get(Tensor matrix, long row, long col) {
+  static double get(Tensor matrix, long row, long col) {
     return get(matrix, row * matrix.rowStride() + col);
   }
 
-  private static double get(Tensor tensor, long index) {
+  static double get(Tensor tensor, long index) {
     return Floats.get(tensor.memory(), tensor.dtype(), index);
   }
 
-  private static void set(Tensor matrix, long row, long col, double value) {
+  static void set(Tensor matrix, long row, long col, double value) {
     set(matrix, row * matrix.rowStride() + col, value);
   }
 
-  private static void set(Tensor tensor, long index, double value) {
+  static void set(Tensor tensor, long index, double value) {
     Floats.set(tensor.memory(), tensor.dtype(), index, (float) value);
   }
 }

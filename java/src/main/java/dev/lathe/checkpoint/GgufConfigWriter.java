@@ -1,0 +1,104 @@
+package dev.lathe.checkpoint;
+
+import dev.lathe.error.InvalidInputException;
+import java.util.List;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.node.ObjectNode;
+
+/** A {@code config.json} as the metadata of a GGUF file; the way back is {@link GgufConfig}. */
+final class GgufConfigWriter {
+  private final ObjectNode config;
+  private final GgufArchitecture architecture;
+  private final String where;
+
+  GgufConfigWriter(ObjectNode config, GgufArchitecture architecture, String where) {
+    this.config = config;
+    this.architecture = architecture;
+    this.where = where + ": config.json";
+  }
+
+  /**
+   * @return the order of a head's rows
+   * @throws InvalidInputException if a key is missing, or says what the format has no key for
+   */
+  GgufRows write(GgufMetadataBuilder out) {
+    String activation = config.path("hidden_act").asString("silu");
+    if (!activation.equals("silu") && !activation.equals("swish")) {
+      throw bad("hidden_act \"%s\" has no key in a GGUF file; it has silu".formatted(activation));
+    }
+    for (String key : List.of("sliding_window", "rope_parameters")) {
+      if (present(key) && !config.path("use_sliding_window").isBoolean()) {
+        throw bad(key + " cannot be written as GGUF by this version");
+      }
+    }
+    long heads = size("num_attention_heads");
+    long hidden = size("hidden_size");
+    long headDim = present("head_dim") ? size("head_dim") : hidden / heads;
+    out.string("general.architecture", architecture.ggufName());
+    out.string("general.type", "model");
+    out.u32(key("context_length"), size("max_position_embeddings"));
+    out.u32(key("embedding_length"), hidden);
+    out.u32(key("block_count"), size("num_hidden_layers"));
+    out.u32(key("feed_forward_length"), size("intermediate_size"));
+    out.u32(key("attention.head_count"), heads);
+    out.u32(
+        key("attention.head_count_kv"),
+        present("num_key_value_heads") ? size("num_key_value_heads") : heads);
+    out.u32(key("attention.key_length"), headDim).u32(key("attention.value_length"), headDim);
+    out.u32(key("rope.dimension_count"), headDim);
+    out.u32(key("vocab_size"), size("vocab_size"));
+    out.f32(key("attention.layer_norm_rms_epsilon"), number("rms_norm_eps", 1e-6));
+    out.f32(key("rope.freq_base"), number("rope_theta", 10_000));
+    ropeScaling(out);
+    if (headDim < 2 || headDim % 2 != 0) {
+      throw bad("heads of %d elements have no pairs for rotary embedding".formatted(headDim));
+    }
+    return new GgufRows(headDim);
+  }
+
+  private void ropeScaling(GgufMetadataBuilder out) {
+    if (!present("rope_scaling")) {
+      return;
+    }
+    JsonNode scaling = config.get("rope_scaling");
+    String type = scaling.path("rope_type").asString(scaling.path("type").asString(""));
+    if (!type.equals("linear") || !scaling.path("factor").isNumber()) {
+      throw bad(
+          "rope_scaling %s cannot be written as GGUF by this version; linear can"
+              .formatted(scaling));
+    }
+    out.string(key("rope.scaling.type"), "linear");
+    out.f32(key("rope.scaling.factor"), (float) scaling.path("factor").asDouble());
+  }
+
+  private boolean present(String key) {
+    JsonNode value = config.path(key);
+    return !value.isMissingNode() && !value.isNull();
+  }
+
+  private long size(String key) {
+    JsonNode value = config.path(key);
+    if (!value.isIntegralNumber() || value.asLong() < 1 || value.asLong() > Integer.MAX_VALUE) {
+      throw bad("%s is %s; it must be a positive integer".formatted(key, value));
+    }
+    return value.asLong();
+  }
+
+  private float number(String key, double otherwise) {
+    if (!present(key)) {
+      return (float) otherwise;
+    }
+    if (!config.get(key).isNumber()) {
+      throw bad("%s is %s; it must be a number".formatted(key, config.get(key)));
+    }
+    return (float) config.get(key).asDouble();
+  }
+
+  private String key(String rest) {
+    return architecture.ggufName() + "." + rest;
+  }
+
+  private InvalidInputException bad(String what) {
+    return new InvalidInputException(where + ": " + what);
+  }
+}
