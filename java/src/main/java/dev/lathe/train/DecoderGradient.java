@@ -135,7 +135,7 @@ final class DecoderGradient {
 
   /** Each head of each sequence: softmax(q k^T / sqrt(headDim)) v, nobody sees what follows. */
   private void attend(Layer l) {
-    float scale = config.attention(0).scale();
+    float scale = config.attentionLayers().getFirst().scale();
     for (int s = 0; s < sequences; s++) {
       for (int head = 0; head < config.heads(); head++) {
         Matrix p = probabilities(l, s, head);
@@ -198,7 +198,7 @@ final class DecoderGradient {
 
   /** With s = scale q k^T: ds = p (dp - sum(dp p)); heads that share keys add up. */
   private void attendBackward(Layer l) {
-    float scale = config.attention(0).scale();
+    float scale = config.attentionLayers().getFirst().scale();
     Arrays.fill(a.dQkv, 0);
     for (int s = 0; s < sequences; s++) {
       for (int head = 0; head < config.heads(); head++) {

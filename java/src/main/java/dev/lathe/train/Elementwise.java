@@ -1,7 +1,6 @@
 package dev.lathe.train;
 
 import dev.lathe.model.ModelConfig;
-import dev.lathe.model.Rope;
 import dev.lathe.train.Blas.Matrix;
 
 /** What lies between the products of the forward and backward pass, row by row. */
@@ -25,11 +24,10 @@ final class Elementwise {
     qkvCols = (config.heads() + 2 * config.kvHeads()) * headDim;
     this.length = length;
     epsilon = config.normEpsilon();
-    Rope rope = config.rope().orElseThrow();
     rotations = new float[length * headDim];
     for (int position = 0; position < length; position++) {
       for (int i = 0; i < headDim / 2; i++) {
-        double angle = position * rope.frequency(i, headDim);
+        double angle = position * config.rope().orElseThrow().frequency(i, headDim);
         rotations[position * headDim + i] = (float) Math.cos(angle);
         rotations[position * headDim + headDim / 2 + i] = (float) Math.sin(angle);
       }

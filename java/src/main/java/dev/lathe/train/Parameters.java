@@ -1,6 +1,7 @@
 package dev.lathe.train;
 
 import dev.lathe.backend.Activation;
+import dev.lathe.backend.AttentionShape;
 import dev.lathe.checkpoint.Checkpoint;
 import dev.lathe.checkpoint.CheckpointWriter;
 import dev.lathe.checkpoint.TensorInfo;
@@ -52,11 +53,23 @@ final class Parameters {
   private final float[] values;
 
   Parameters(ModelConfig config) {
-    if (!config.architecture().equals("LlamaForCausalLM")
-        || config.activation() != Activation.SILU) {
+    AttentionShape attention =
+        new AttentionShape(
+            config.heads(),
+            config.kvHeads(),
+            config.headDim(),
+            (float) (1 / Math.sqrt(config.headDim())));
+    boolean plain =
+        config.architecture().equals("LlamaForCausalLM")
+            && config.activation() == Activation.SILU
+            && config.gated()
+            && config.rope().isPresent()
+            && config.biases().equals(new ModelConfig.Biases(false, false, false))
+            && config.attentionLayers().stream().allMatch(attention::equals);
+    if (!plain) {
       throw new InvalidInputException(
-          "training knows LlamaForCausalLM with silu, not %s with %s"
-              .formatted(config.architecture(), config.activation()));
+          "training knows LlamaForCausalLM with silu and without biases; this is %s with %s, %s"
+              .formatted(config.architecture(), config.activation(), config.biases()));
     }
     this.config = config;
     int hidden = config.hidden();
