@@ -7,7 +7,9 @@
 namespace lathe {
 namespace {
 
-constexpr int kSpins = 2000; /* some 20 to 50 microseconds */
+/* Some 1 to 2 milliseconds: longer than what lies between two generations. A worker that sleeps is often woken on the
+ * processor of its caller, where it waits for many steps instead of helping. */
+constexpr int kSpins = 80000;
 
 void pauseCpu() {
 #if defined(__x86_64__)

@@ -18,7 +18,6 @@ class ModelOptionTest {
   @CsvSource({
     "embedded, brings no model of its own",
     "embedded:mlp, brings no model of its own",
-    "synthetic:llama-3.2-1b:int8, makes no synthetic models",
     "/nowhere/at/all, there is no such folder"
   })
   void formsThatThisVersionDoesNotTakeAreNamed(String model, String complaint) {
@@ -36,6 +35,12 @@ class ModelOptionTest {
         .isThrownBy(() -> ModelOption.resolve(model, "--model"))
         .withMessageContaining("--model FOLDER")
         .withMessageContaining("config.json");
+  }
+
+  @Test
+  void aSyntheticModelIsTakenByItsName() {
+    assertThat(ModelOption.resolve("synthetic:llama-3.2-1b:int8", "--model"))
+        .isEqualTo(Path.of("synthetic:llama-3.2-1b:int8"));
   }
 
   @Test
