@@ -35,12 +35,27 @@ record Plan(
     Optional<String> separator,
     OptionalInt maxDocuments,
     OptionalDouble pricePerHour,
-    Map<Target, Double> targets) {
+    Map<Target, Double> targets,
+    Optional<Training> training) {
 
   /**
    * @param name of its stage and folder, unique in the run: {@code quantize-w8a16}
+   * @param technique what is done; where nothing can be trained, of a step that wants to train too
+   * @param training the same technique with training
    */
-  record Step(String name, Technique technique) {}
+  record Step(String name, Technique technique, Optional<TrainedPruning> training) {
+    /** What the recipe asks for, in words. */
+    String description() {
+      return training.map(TrainedPruning::description).orElseGet(technique::description);
+    }
+  }
+
+  /**
+   * Text to fine-tune on.
+   *
+   * @param hash SHA-256 of the file
+   */
+  record Training(Path text, String hash, Optional<String> separator) {}
 
   /**
    * Puts request and recipe together.
@@ -67,27 +82,45 @@ record Plan(
                         + " documents)"));
     // A separator belongs to its text: one from the recipe is not used on another text.
     boolean ownText = request.text().isPresent();
+    Optional<String> separator =
+        request.separator().or(() -> ownText ? Optional.empty() : recipe.evaluation().separator());
+    String textHash = sha256(text);
+    Optional<Training> training =
+        request.trainText().map(file -> new Training(file, sha256(file), separator));
+    if (training.isPresent() && training.get().hash().equals(textHash)) {
+      throw new InvalidInputException(
+          "%s is the text that quality is judged on (%s): fine-tuning needs another one"
+              .formatted(training.get().text(), text));
+    }
     return new Plan(
         request,
         recipe,
         maxLoss,
-        steps(recipe),
+        steps(recipe, training.isPresent()),
         text,
-        sha256(text),
-        request.separator().or(() -> ownText ? Optional.empty() : recipe.evaluation().separator()),
+        textHash,
+        separator,
         request.maxDocuments().isPresent()
             ? request.maxDocuments()
             : recipe.evaluation().maxDocuments(),
         request.pricePerHour().isPresent() ? request.pricePerHour() : recipe.cost().pricePerHour(),
-        targets(request, recipe));
+        targets(request, recipe),
+        training);
   }
 
-  private static List<Step> steps(Recipe recipe) {
+  private static List<Step> steps(Recipe recipe, boolean canTrain) {
     List<Step> steps = new ArrayList<>();
     for (Recipe.Step step : recipe.steps()) {
-      Technique technique = Techniques.parse(step.where(), step.technique());
+      boolean trains = TrainedPruning.isOne(step.technique());
+      Optional<TrainedPruning> training =
+          trains ? TrainedPruning.parse(step.where(), step.technique()) : Optional.empty();
+      Technique technique =
+          trains
+              ? TrainedPruning.oneShot(step.where(), step.technique())
+              : Techniques.parse(step.where(), step.technique());
       String kind = step.technique().get("technique").stringValue();
-      String own = technique.name();
+      String own =
+          training.filter(_ -> canTrain).map(TrainedPruning::name).orElseGet(technique::name);
       String name =
           (own.startsWith(kind) ? own : kind + " " + own)
               .replace("%", "")
@@ -98,7 +131,7 @@ record Plan(
       for (int i = 2; taken(steps, unique); i++) {
         unique = name + "-" + i;
       }
-      steps.add(new Step(unique, technique));
+      steps.add(new Step(unique, technique, training));
     }
     return steps;
   }
@@ -137,15 +170,19 @@ record Plan(
     node.put("text_hash", textHash);
     separator.ifPresent(s -> node.put("separator", s));
     maxDocuments.ifPresent(n -> node.put("max_documents", n));
+    training.ifPresent(t -> {
+      node.put("train_text", t.text().toString());
+      node.put("train_text_hash", t.hash());
+    });
     node.put("threads", request.threads());
     node.put("cpu_kernels", request.cpuKernels());
     return node;
   }
 
-  private static String sha256(Path file) {
+  static String sha256(Path file) {
     if (!Files.isRegularFile(file)) {
       throw new InvalidInputException(
-          file + " is not a file: quality is measured on a UTF-8 text file (--text)");
+          file + " is not a file: a UTF-8 text file is wanted (--text, --train-text)");
     }
     try (InputStream in = Files.newInputStream(file);
         DigestInputStream digest =

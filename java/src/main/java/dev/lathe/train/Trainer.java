@@ -8,6 +8,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
 
 /**
  * Steps of training. A batch is divided into parts with a gradient each; threads share them out,
@@ -24,6 +25,7 @@ final class Trainer implements AutoCloseable {
   private final List<DecoderGradient> passes = new ArrayList<>();
   private final ExecutorService threads;
   private final float[] gradient;
+  private final Blas.SingleThread products;
 
   Trainer(
       Parameters parameters, TrainingPlan plan, AdamW optimizer, TrainingText text, int threads) {
@@ -39,10 +41,11 @@ final class Trainer implements AutoCloseable {
       passes.add(new DecoderGradient(parameters, sequences, plan.length()));
     }
     gradient = new float[parameters.count()];
+    products = Blas.SingleThread.begin();
   }
 
   /** A batch is divided into so many parts whatever the threads: sums then have one order. */
-  private static final int PARTS = 2;
+  static final int PARTS = 2;
 
   /**
    * The next step.
@@ -120,8 +123,24 @@ final class Trainer implements AutoCloseable {
     return parameters;
   }
 
+  /** Waits for the threads: what they use must not be given up under them. */
   @Override
   public void close() {
+    boolean interrupted = false;
     threads.shutdownNow();
+    while (true) {
+      try {
+        if (threads.awaitTermination(1, TimeUnit.MINUTES)) {
+          break;
+        }
+      } catch (InterruptedException e) {
+        // A step takes a second at most; whoever interrupted is told afterwards.
+        interrupted = true;
+      }
+    }
+    products.close();
+    if (interrupted) {
+      Thread.currentThread().interrupt();
+    }
   }
 }
