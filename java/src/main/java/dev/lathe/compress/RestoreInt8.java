@@ -53,9 +53,7 @@ public final class RestoreInt8 implements Technique {
         () ->
             (matrix, rows) -> {
               QuantizeInt8 as = byModule.get(matrix.module());
-              return as == null
-                  ? new Rewrite.Plan.Keep("was not INT8")
-                  : as.plan(matrix, rows);
+              return as == null ? new Rewrite.Plan.Keep("was not INT8") : as.plan(matrix, rows);
             });
   }
 }

@@ -68,19 +68,20 @@ final class Stages {
       LoadedModel candidate,
       Stage.Quality quality,
       Optional<Trial> speed) {
-    Stage stage = stage(
-        new Title(
-            step.name(),
-            Kind.TECHNIQUE,
-            applied.what(),
-            decision.accepted(),
-            decision.reason() + applied.note()),
-        Model.of(candidate, quality, applied.layers()),
-        1,
-        false,
-        speed.map(Trial::candidate),
-        speed.map(Trial::baseline),
-        figure(speed.map(Trial::ownSpeedup)));
+    Stage stage =
+        stage(
+            new Title(
+                step.name(),
+                Kind.TECHNIQUE,
+                applied.what(),
+                decision.accepted(),
+                decision.reason() + applied.note()),
+            Model.of(candidate, quality, applied.layers()),
+            1,
+            false,
+            speed.map(Trial::candidate),
+            speed.map(Trial::baseline),
+            figure(speed.map(Trial::ownSpeedup)));
     return applied.training().map(stage::with).orElse(stage);
   }
 

@@ -24,8 +24,8 @@ import tools.jackson.databind.node.ObjectNode;
 
 /**
  * Pruning with training: weights go while the others are trained, or at once, and the others are
- * trained on while those stay zero. Training works on floats; afterwards each matrix is stored as it
- * was before, INT8 or float, and the pruned ones as bitmaps.
+ * trained on while those stay zero. Training works on floats; afterwards each matrix is stored as
+ * it was before, INT8 or float, and the pruned ones as bitmaps.
  *
  * <pre>{@code
  * {technique: prune, sparsity: 0.5, scope: layer, schedule: gradual,
@@ -226,11 +226,7 @@ public record TrainedPruning(
     CheckpointWriter.create(out); // refuses what exists, before minutes of training
     PruningSchedule schedule =
         new PruningSchedule(
-            prune.modules(in),
-            prune.sparsity(),
-            prune.scope() == Scope.GLOBAL,
-            rampSteps,
-            every);
+            prune.modules(in), prune.sparsity(), prune.scope() == Scope.GLOBAL, rampSteps, every);
     Path trained = workspace.resolve("trained");
     FineTuning.Result result =
         FineTuning.run(in, documents, plan, Optional.of(schedule), threads, trained, progress);

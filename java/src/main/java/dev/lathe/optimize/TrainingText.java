@@ -16,8 +16,8 @@ import java.util.stream.Collectors;
 
 /**
  * A text to fine-tune on, as token ids. Documents are begun as the model wants them, and ended with
- * its end-of-sequence token where it has exactly one; a text without a separator is cut into windows
- * of the context.
+ * its end-of-sequence token where it has exactly one; a text without a separator is cut into
+ * windows of the context.
  */
 public final class TrainingText {
   private TrainingText() {}
@@ -36,11 +36,7 @@ public final class TrainingText {
    * @param hash SHA-256 of the file, for the lineage
    */
   static FineTuning.Documents read(
-      Path file,
-      String hash,
-      Optional<String> separator,
-      Tokenizer tokenizer,
-      ModelConfig config) {
+      Path file, String hash, Optional<String> separator, Tokenizer tokenizer, ModelConfig config) {
     return separator.isPresent()
         ? of(EvalText.split(EvalText.readUtf8(file), separator.get()), hash, tokenizer, config)
         : new FineTuning.Documents(

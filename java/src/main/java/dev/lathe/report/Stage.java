@@ -203,8 +203,8 @@ public record Stage(
    * @param lossBefore nats a token of the model before this stage, over a part of the training text
    *     that is not trained on
    * @param lossAfter the same after it
-   * @param controlLossPercent loss, as of {@link Quality}, of the same training without pruning: what
-   *     the training alone gains; absent where the recipe did not ask for it
+   * @param controlLossPercent loss, as of {@link Quality}, of the same training without pruning:
+   *     what the training alone gains; absent where the recipe did not ask for it
    */
   public record Training(
       String text,

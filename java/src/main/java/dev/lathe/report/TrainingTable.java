@@ -25,8 +25,7 @@ final class TrainingTable {
                     + " is the loss against the baseline, on the text that quality is judged on, of"
                     + " the same training without pruning.")
             .text("Stage", "Verdict")
-            .numbers(
-                "Steps", "Tokens", "Seconds", "Loss before", "Loss after", "Without pruning");
+            .numbers("Steps", "Tokens", "Seconds", "Loss before", "Loss after", "Without pruning");
     for (Stage stage : trained) {
       Training training = stage.training().orElseThrow();
       table.row(

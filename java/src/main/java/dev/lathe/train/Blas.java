@@ -28,9 +28,9 @@ final class Blas {
   private Blas() {}
 
   /**
-   * OpenBLAS on one thread until this is closed. It has one number of threads for the whole process,
-   * which ND4J's products depend on too: the first that opens one notes the number, and the last that
-   * closes one sets it again.
+   * OpenBLAS on one thread until this is closed. It has one number of threads for the whole
+   * process, which ND4J's products depend on too: the first that opens one notes the number, and
+   * the last that closes one sets it again.
    */
   static final class SingleThread implements AutoCloseable {
     private static final Object LOCK = new Object();

@@ -104,8 +104,8 @@ public final class FineTuning {
    *
    * @param pruning what is cut meanwhile; empty where only what is zero stays zero
    * @param threads that a batch is divided between; more than 2 are not used
-   * @param out a folder that does not exist yet: it appears whole or not at all, every tensor of the
-   *     type that it had; matrices that were INT8 are F32, pruned ones dense
+   * @param out a folder that does not exist yet: it appears whole or not at all, every tensor of
+   *     the type that it had; matrices that were INT8 are F32, pruned ones dense
    * @throws InvalidInputException if the model is none that can be trained, the text is too short
    *     for a batch, the length is beyond the model's context, or {@code out} exists
    * @throws LatheException if a loss is not finite; or if the thread is interrupted: the cause is
@@ -139,7 +139,8 @@ public final class FineTuning {
     double after;
     double seconds;
     try (Trainer trainer =
-        new Trainer(parameters, plan.training(), optimizer, split.training(), Math.max(1, threads))) {
+        new Trainer(
+            parameters, plan.training(), optimizer, split.training(), Math.max(1, threads))) {
       before = trainer.evaluate(split.check());
       long began = System.nanoTime();
       for (int step = 0; step < plan.steps(); step++) {
