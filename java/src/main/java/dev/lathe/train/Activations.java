@@ -91,7 +91,7 @@ final class Activations {
     dh = new float[hidden];
     dQkv = new float[qkv];
     dAttention = new float[queries];
-    dProbabilities = new float[length * length];
+    dProbabilities = new float[Math.min(length, DecoderGradient.BLOCK) * length];
     dGateUp = new float[2 * gated];
     dGated = new float[gated];
   }

@@ -83,13 +83,13 @@ public final class FineTuning {
     // Values, moments, what was cut, the summed gradient, and a gradient of each part.
     long arrays = Float.BYTES * Parameters.elements(config) * (5L + Trainer.PARTS);
     Activations.Size activations =
-        Activations.size(config, Math.ceilDiv(plan.batch(), Trainer.PARTS), plan.length());
+        Activations.size(config, Trainer.together(plan.training()), plan.length());
     long needed = arrays + Math.min(plan.batch(), Trainer.PARTS) * activations.bytes();
     long heap = Runtime.getRuntime().maxMemory();
     if (activations.largest() > Integer.MAX_VALUE - 8) {
       return Optional.of(
-          "training holds the activations of %d sequences of %d tokens in Java arrays, which are too small for them; a smaller batch or length would fit"
-              .formatted(plan.batch(), plan.length()));
+          "training holds the activations of several sequences of %d tokens in Java arrays, which are too small for them; a smaller length would fit"
+              .formatted(plan.length()));
     }
     return needed > USABLE_HEAP * heap
         ? Optional.of(
