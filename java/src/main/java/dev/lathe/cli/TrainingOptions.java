@@ -106,7 +106,7 @@ final class TrainingOptions {
       throw new InvalidInputException("no text to train on was given: --train-text FILE");
     }
     try (Tokenizer tokenizer = Tokenizers.load(in)) {
-      return TrainingText.read(text, Optional.ofNullable(separator), tokenizer, config);
+      return TrainingText.read(text, Optional.ofNullable(separator)).documents(tokenizer, config);
     }
   }
 

@@ -5,6 +5,7 @@ import dev.lathe.measure.EvalText;
 import dev.lathe.tokenize.Tokenizer;
 import dev.lathe.tokenize.Tokenizers;
 import dev.lathe.train.FineTuning;
+import java.util.List;
 import java.util.Optional;
 
 /**
@@ -30,7 +31,7 @@ record Inputs(
       Optional<FineTuning.Documents> training =
           plan.steps().stream().noneMatch(step -> step.training().isPresent())
               ? Optional.empty()
-              : plan.training().map(t -> training(t, text, baseline, tokenizer));
+              : plan.training().map(t -> training(plan, t, baseline, tokenizer));
       return new Inputs(tokenizer, text, prompts, training);
     } catch (RuntimeException | Error e) {
       tokenizer.close();
@@ -39,16 +40,17 @@ record Inputs(
   }
 
   private static FineTuning.Documents training(
-      Plan.Training wanted, EvalText judged, LoadedModel baseline, Tokenizer tokenizer) {
-    FineTuning.Documents documents =
-        TrainingText.read(
-            wanted.text(),
-            wanted.hash(),
-            wanted.separator(),
-            tokenizer,
-            baseline.decoder().config());
-    TrainingText.requireApart(documents, judged, wanted.text().toString());
-    return documents;
+      Plan plan, Plan.Training wanted, LoadedModel baseline, Tokenizer tokenizer) {
+    TrainingText text = TrainingText.read(wanted.text(), wanted.separator());
+    String judged = EvalText.readUtf8(plan.text());
+    List<String> documents =
+        plan.separator().isEmpty()
+            ? List.of(judged)
+            : EvalText.split(judged, plan.separator().get()).stream()
+                .limit(plan.maxDocuments().orElse(Integer.MAX_VALUE))
+                .toList();
+    text.requireApart(documents, wanted.text().toString());
+    return text.documents(tokenizer, baseline.decoder().config());
   }
 
   @Override

@@ -6,48 +6,53 @@ import dev.lathe.model.ModelConfig;
 import dev.lathe.tokenize.Tokenizer;
 import dev.lathe.train.FineTuning;
 import java.nio.file.Path;
-import java.util.Arrays;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
-import java.util.stream.Collectors;
 
 /**
  * A text to fine-tune on, as token ids. Documents are begun as the model wants them, and ended with
- * its end-of-sequence token where it has exactly one; a text without a separator is cut into
- * windows of the context.
+ * its end-of-sequence token where it has exactly one; a text without a separator is cut into windows
+ * of the context.
+ *
+ * @param texts documents, or one text
+ * @param whole true where it is one text
+ * @param hash SHA-256 of it as a file, for the lineage
  */
-public final class TrainingText {
-  private TrainingText() {}
+public record TrainingText(List<String> texts, boolean whole, String hash) {
 
   /**
-   * Reads and cuts a file.
+   * Reads a file.
    *
    * @param separator what stands between documents; empty for one text
+   * @throws InvalidInputException if it is missing, not UTF-8 or empty
    */
-  public static FineTuning.Documents read(
-      Path file, Optional<String> separator, Tokenizer tokenizer, ModelConfig config) {
-    return read(file, Plan.sha256(file), separator, tokenizer, config);
+  public static TrainingText read(Path file, Optional<String> separator) {
+    String text = EvalText.readUtf8(file);
+    List<String> texts =
+        separator.isPresent()
+            ? EvalText.split(text, separator.get())
+            : text.isBlank() ? List.of() : List.of(text);
+    if (texts.isEmpty()) {
+      throw new InvalidInputException(file + ": holds no text to train on");
+    }
+    return new TrainingText(texts, separator.isEmpty(), Plan.sha256(file));
   }
 
-  /**
-   * @param hash SHA-256 of the file, for the lineage
-   */
-  static FineTuning.Documents read(
-      Path file, String hash, Optional<String> separator, Tokenizer tokenizer, ModelConfig config) {
-    return separator.isPresent()
-        ? of(EvalText.split(EvalText.readUtf8(file), separator.get()), hash, tokenizer, config)
-        : new FineTuning.Documents(
-            EvalText.read(file, tokenizer, config.contextLength(), EvalText.Options.WINDOWS)
-                .sequences(),
-            hash);
-  }
-
-  /** Documents that are in memory. */
-  public static FineTuning.Documents of(
-      List<String> texts, String hash, Tokenizer tokenizer, ModelConfig config) {
+  /** As the model is to see it. */
+  public FineTuning.Documents documents(Tokenizer tokenizer, ModelConfig config) {
+    if (whole) {
+      EvalText windows =
+          EvalText.cut(
+              texts.getFirst(),
+              tokenizer,
+              config.contextLength(),
+              EvalText.Options.WINDOWS,
+              "the training text");
+      return new FineTuning.Documents(windows.sequences(), hash);
+    }
     OptionalInt begin = tokenizer.beginOfSequence();
     OptionalInt end =
         config.endOfSequence().size() == 1
@@ -67,36 +72,27 @@ public final class TrainingText {
   }
 
   /**
-   * What quality is judged on must not have been trained on.
+   * What quality is judged on must not be trained on.
    *
-   * @throws InvalidInputException if a document (or window) that is judged is one that is trained
-   *     on: says how many
+   * @param judged the text that quality is judged on, or its documents
+   * @param where what this text is called in messages
+   * @throws InvalidInputException if a document is in both, or the one text holds the other: says how
+   *     many
    */
-  static void requireApart(FineTuning.Documents training, EvalText judged, String where) {
-    Set<List<Integer>> seen = new HashSet<>();
-    for (int[] sequence : judged.sequences()) {
-      seen.add(list(sequence, sequence.length));
+  void requireApart(List<String> judged, String where) {
+    Set<String> trained = new HashSet<>(texts);
+    long shared = judged.stream().filter(trained::contains).count();
+    if (shared == 0 && (whole || judged.size() == 1)) {
+      shared =
+          judged.stream()
+              .map(String::strip)
+              .filter(text -> texts.stream().anyMatch(own -> own.contains(text)))
+              .count();
     }
-    int longest = judged.sequences().stream().mapToInt(s -> s.length).max().orElse(0);
-    Set<List<Integer>> found = new HashSet<>();
-    for (int[] document : training.tokens()) {
-      // A judged document lacks the end token, and was cut where it was too long.
-      for (int length :
-          Set.of(document.length, document.length - 1, Math.min(longest, document.length))) {
-        List<Integer> begin = list(document, length);
-        if (seen.contains(begin)) {
-          found.add(begin);
-        }
-      }
-    }
-    if (!found.isEmpty()) {
+    if (shared > 0) {
       throw new InvalidInputException(
-          "%s: %d of the %d documents that quality is judged on stand in the training text too; a model that has learnt them shows nothing. Leave them out of one of the two"
-              .formatted(where, found.size(), judged.sequences().size()));
+          "%s: %d of the %d texts that quality is judged on stand in it too; a model that has learnt them shows nothing. Leave them out of one of the two"
+              .formatted(where, shared, judged.size()));
     }
-  }
-
-  private static List<Integer> list(int[] tokens, int length) {
-    return Arrays.stream(tokens, 0, length).boxed().collect(Collectors.toUnmodifiableList());
   }
 }

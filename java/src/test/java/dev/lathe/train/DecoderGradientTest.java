@@ -22,7 +22,8 @@ import org.junit.jupiter.api.Test;
 
 class DecoderGradientTest {
   private static final int SEQUENCES = 2;
-  private static final int LENGTH = 13;
+  /** More than a block of attention, and no whole number of blocks. */
+  private static final int LENGTH = DecoderGradient.BLOCK + 3;
 
   /** Unit roundoff of F32. */
   private static final double U = 0x1p-24;
