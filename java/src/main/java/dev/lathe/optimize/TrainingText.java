@@ -14,8 +14,8 @@ import java.util.Set;
 
 /**
  * A text to fine-tune on, as token ids. Documents are begun as the model wants them, and ended with
- * its end-of-sequence token where it has exactly one; a text without a separator is cut into windows
- * of the context.
+ * its end-of-sequence token where it has exactly one; a text without a separator is cut into
+ * windows of the context.
  *
  * @param texts documents, or one text
  * @param whole true where it is one text
@@ -76,8 +76,8 @@ public record TrainingText(List<String> texts, boolean whole, String hash) {
    *
    * @param judged the text that quality is judged on, or its documents
    * @param where what this text is called in messages
-   * @throws InvalidInputException if a document is in both, or the one text holds the other: says how
-   *     many
+   * @throws InvalidInputException if a document is in both, or the one text holds the other: says
+   *     how many
    */
   void requireApart(List<String> judged, String where) {
     Set<String> trained = new HashSet<>(texts);

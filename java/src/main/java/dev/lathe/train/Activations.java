@@ -61,7 +61,10 @@ final class Activations {
         Float.BYTES * all, Math.max(Math.max(logits, scores), Math.max(2 * gated, qkv)));
   }
 
-  Activations(ModelConfig config, int sequences, int length) {
+  /**
+   * @param block positions whose attention is computed together
+   */
+  Activations(ModelConfig config, int sequences, int length, int block) {
     int tokens = sequences * length;
     int hidden = tokens * config.hidden();
     int queries = tokens * config.heads() * config.headDim();
@@ -91,7 +94,7 @@ final class Activations {
     dh = new float[hidden];
     dQkv = new float[qkv];
     dAttention = new float[queries];
-    dProbabilities = new float[Math.min(length, DecoderGradient.BLOCK) * length];
+    dProbabilities = new float[block * length];
     dGateUp = new float[2 * gated];
     dGated = new float[gated];
   }

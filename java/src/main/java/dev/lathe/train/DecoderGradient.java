@@ -20,7 +20,7 @@ import java.util.Arrays;
  */
 final class DecoderGradient {
   /** Positions whose attention is computed together. */
-  static final int BLOCK = 64;
+  private static final int BLOCK = 64;
 
   private final Parameters parameters;
   private final ModelConfig config;
@@ -31,6 +31,7 @@ final class DecoderGradient {
   private final int intermediate;
   private final int headDim;
   private final int qkvCols;
+  private final int block;
   private final Activations a;
   private final Elementwise elementwise;
   private final float[] gradient;
@@ -40,7 +41,12 @@ final class DecoderGradient {
    * @param length tokens of each
    */
   DecoderGradient(Parameters parameters, int sequences, int length) {
+    this(parameters, sequences, length, Math.min(length, BLOCK));
+  }
+
+  DecoderGradient(Parameters parameters, int sequences, int length, int block) {
     this.parameters = parameters;
+    this.block = block;
     this.config = parameters.config();
     this.sequences = sequences;
     this.length = length;
@@ -49,7 +55,7 @@ final class DecoderGradient {
     intermediate = config.intermediate();
     headDim = config.headDim();
     qkvCols = (config.heads() + 2 * config.kvHeads()) * headDim;
-    a = new Activations(config, sequences, length);
+    a = new Activations(config, sequences, length, block);
     elementwise = new Elementwise(config, length);
     gradient = new float[parameters.count()];
   }
@@ -154,8 +160,8 @@ final class DecoderGradient {
     float scale = config.attentionLayers().getFirst().scale();
     for (int s = 0; s < sequences; s++) {
       for (int head = 0; head < config.heads(); head++) {
-        for (int first = 0; first < length; first += BLOCK) {
-          int end = Math.min(length, first + BLOCK);
+        for (int first = 0; first < length; first += block) {
+          int end = Math.min(length, first + block);
           Matrix p = probabilities(l, s, head, first, end);
           Matrix q = rows(query(l.qkv(), s, head), first, end);
           multiply(p, scale, q, rows(key(l.qkv(), s, head), 0, end).t(), 0);
@@ -225,8 +231,8 @@ final class DecoderGradient {
     Arrays.fill(a.dQkv, 0);
     for (int s = 0; s < sequences; s++) {
       for (int head = 0; head < config.heads(); head++) {
-        for (int first = 0; first < length; first += BLOCK) {
-          int end = Math.min(length, first + BLOCK);
+        for (int first = 0; first < length; first += block) {
+          int end = Math.min(length, first + block);
           Matrix p = probabilities(l, s, head, first, end);
           Matrix dp = Matrix.of(a.dProbabilities, end - first, end);
           Matrix q = rows(query(l.qkv(), s, head), first, end);

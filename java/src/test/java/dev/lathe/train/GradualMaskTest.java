@@ -104,10 +104,9 @@ class GradualMaskTest {
 
   @Test
   void aMatrixThatIsNotThereIsRefused() {
-    assertThatThrownBy(
-            () ->
-                new GradualMask(
-                    parameters, new PruningSchedule(List.of("model.norm"), 0.5, false, 0, 1)))
+    assertThatThrownBy(() ->
+            new GradualMask(
+                parameters, new PruningSchedule(List.of("model.norm"), 0.5, false, 0, 1)))
         .isInstanceOf(IllegalArgumentException.class)
         .hasMessageContaining("model.norm");
   }
