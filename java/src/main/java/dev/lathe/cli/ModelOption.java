@@ -1,7 +1,7 @@
 package dev.lathe.cli;
 
-import dev.lathe.checkpoint.CalibrationData;
 import dev.lathe.error.InvalidInputException;
+import dev.lathe.files.CalibrationData;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import org.slf4j.Logger;

@@ -1,10 +1,10 @@
 package dev.lathe.train;
 
-import dev.lathe.checkpoint.CalibrationData;
 import dev.lathe.checkpoint.Checkpoint;
 import dev.lathe.checkpoint.Lineage;
 import dev.lathe.error.InvalidInputException;
 import dev.lathe.error.IoReason;
+import dev.lathe.files.CalibrationData;
 import dev.lathe.train.corpus.Corpus;
 import dev.lathe.train.corpus.Split;
 import java.io.IOException;

@@ -1,4 +1,4 @@
-package dev.lathe.checkpoint;
+package dev.lathe.files;
 
 import dev.lathe.error.InvalidInputException;
 import java.net.URISyntaxException;

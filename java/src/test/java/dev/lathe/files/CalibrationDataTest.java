@@ -1,4 +1,4 @@
-package dev.lathe.checkpoint;
+package dev.lathe.files;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
