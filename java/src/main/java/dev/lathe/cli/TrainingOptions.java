@@ -6,6 +6,7 @@ import dev.lathe.model.ModelConfig;
 import dev.lathe.optimize.TrainingText;
 import dev.lathe.tokenize.Tokenizer;
 import dev.lathe.tokenize.Tokenizers;
+import dev.lathe.train.EmbeddedData;
 import dev.lathe.train.FineTuning;
 import dev.lathe.train.FineTuningPlan;
 import java.nio.file.Path;
@@ -15,7 +16,9 @@ import tools.jackson.databind.node.ObjectNode;
 
 /** What {@code finetune} and {@code prune --schedule} share: text, steps, learning rate. */
 final class TrainingOptions {
-  @Option(names = "--train-text", paramLabel = "FILE", description = "Text to train on.")
+  @Option(names = "--train-text", paramLabel = "FILE", description =
+          "Text to train on. Default, for the embedded model and what was made from it: the text that"
+              + " it learnt from.")
   private Path text;
 
   @Option(
@@ -102,11 +105,17 @@ final class TrainingOptions {
   }
 
   FineTuning.Documents documents(Checkpoint in, ModelConfig config) {
-    if (text == null) {
-      throw new InvalidInputException("no text to train on was given: --train-text FILE");
+    if (text == null && !EmbeddedData.isOrigin(in)) {
+      throw new InvalidInputException(
+          "no text to train on was given (--train-text FILE), and %s does not come from the embedded model, whose text is known"
+              .formatted(in.path()));
     }
+    TrainingText read =
+        text == null
+            ? TrainingText.embedded(in)
+            : TrainingText.read(text, Optional.ofNullable(separator));
     try (Tokenizer tokenizer = Tokenizers.load(in)) {
-      return TrainingText.read(text, Optional.ofNullable(separator)).documents(tokenizer, config);
+      return read.documents(tokenizer, config);
     }
   }
 

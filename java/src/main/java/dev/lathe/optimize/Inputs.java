@@ -41,7 +41,10 @@ record Inputs(
 
   private static FineTuning.Documents training(
       Plan plan, Plan.Training wanted, LoadedModel baseline, Tokenizer tokenizer) {
-    TrainingText text = TrainingText.read(wanted.text(), wanted.separator());
+    TrainingText text =
+        wanted.file().isPresent()
+            ? TrainingText.read(wanted.file().get(), wanted.separator())
+            : TrainingText.embedded(baseline.checkpoint());
     String judged = EvalText.readUtf8(plan.text());
     List<String> documents =
         plan.separator().isEmpty()
@@ -49,7 +52,7 @@ record Inputs(
             : EvalText.split(judged, plan.separator().get()).stream()
                 .limit(plan.maxDocuments().orElse(Integer.MAX_VALUE))
                 .toList();
-    text.requireApart(documents, wanted.text().toString());
+    text.requireApart(documents, wanted.name());
     return text.documents(tokenizer, baseline.decoder().config());
   }
 

@@ -1,9 +1,12 @@
 package dev.lathe.optimize;
 
+import dev.lathe.checkpoint.Checkpoint;
+import dev.lathe.checkpoint.Checkpoints;
 import dev.lathe.compress.Technique;
 import dev.lathe.compress.Techniques;
 import dev.lathe.error.InvalidInputException;
 import dev.lathe.measure.RunJson;
+import dev.lathe.train.EmbeddedData;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
@@ -53,14 +56,17 @@ record Plan(
   /**
    * Text to fine-tune on.
    *
-   * @param hash SHA-256 of the file
+   * @param name what it is called: the file
+   * @param hash SHA-256 of it as a file
+   * @param file empty for the text that the embedded default learnt from
    */
-  record Training(Path text, String hash, Optional<String> separator) {}
+  record Training(String name, String hash, Optional<Path> file, Optional<String> separator) {}
 
   /**
    * Puts request and recipe together.
    *
-   * @throws InvalidInputException if a step, a target or the evaluation text is not usable
+   * @throws InvalidInputException if a step, a target or the evaluation text is not usable, or if
+   *     no text was named and the model does not come from the embedded default
    */
   static Plan of(OptimizeRequest request) {
     Recipe recipe = Recipes.load(request.recipe());
@@ -70,42 +76,76 @@ record Plan(
           "the largest loss is %s: it must be a percentage of 0 or more, such as 2%%"
               .formatted(maxLoss));
     }
-    Path text =
-        request
-            .text()
-            .or(() -> recipe.evaluation().text())
-            .orElseThrow(() ->
-                new InvalidInputException(
-                    "nothing to measure quality on: the recipe '%s' names no evaluation text;"
-                            .formatted(recipe.name())
-                        + " give one with --text FILE (and --separator where it holds several"
-                        + " documents)"));
-    // A separator belongs to its text: one from the recipe is not used on another text.
-    boolean ownText = request.text().isPresent();
-    Optional<String> separator =
-        request.separator().or(() -> ownText ? Optional.empty() : recipe.evaluation().separator());
-    String textHash = sha256(text);
-    Optional<Training> training =
-        request.trainText().map(file -> new Training(file, sha256(file), separator));
+    Text text = text(request, recipe.evaluation());
+    String textHash = sha256(text.file());
+    Optional<Training> training = training(request, recipe, text);
     if (training.isPresent() && training.get().hash().equals(textHash)) {
       throw new InvalidInputException(
           "%s is the text that quality is judged on (%s): fine-tuning needs another one"
-              .formatted(training.get().text(), text));
+              .formatted(training.get().name(), text.file()));
     }
     return new Plan(
         request,
         recipe,
         maxLoss,
         steps(recipe, training.isPresent()),
-        text,
+        text.file(),
         textHash,
-        separator,
+        text.separator(),
         request.maxDocuments().isPresent()
             ? request.maxDocuments()
             : recipe.evaluation().maxDocuments(),
         request.pricePerHour().isPresent() ? request.pricePerHour() : recipe.cost().pricePerHour(),
         targets(request, recipe),
         training);
+  }
+
+  private record Text(Path file, Optional<String> separator) {}
+
+  /**
+   * The request's, else the recipe's, else the embedded default's; a separator goes with its text.
+   */
+  private static Text text(OptimizeRequest request, Recipe.Data recipe) {
+    if (request.text().isPresent()) {
+      return new Text(request.text().get(), request.separator());
+    }
+    if (recipe.text().isPresent()) {
+      return new Text(recipe.text().get(), request.separator().or(recipe::separator));
+    }
+    // With --train-text the separator may be of that one.
+    boolean stray = request.separator().isPresent() && request.trainText().isEmpty();
+    if (stray || recipe.separator().isPresent()) {
+      throw new InvalidInputException(
+          "a separator was given (--separator, or in the recipe) but no text that it belongs to"
+              + " (--text)");
+    }
+    try (Checkpoint model = Checkpoints.open(request.model())) {
+      EmbeddedData.HeldOut heldOut = EmbeddedData.heldOut(model);
+      return new Text(heldOut.text(), Optional.of(heldOut.separator()));
+    }
+  }
+
+  /** The request's; else, where a step trains, the embedded default's for what comes from it. */
+  private static Optional<Training> training(OptimizeRequest request, Recipe recipe, Text judged) {
+    if (request.trainText().isPresent()) {
+      Path file = request.trainText().get();
+      Optional<String> separator = request.separator().or(judged::separator);
+      return Optional.of(
+          new Training(file.toString(), sha256(file), Optional.of(file), separator));
+    }
+    if (recipe.steps().stream().noneMatch(step -> TrainedPruning.isOne(step.technique()))) {
+      return Optional.empty();
+    }
+    try (Checkpoint model = Checkpoints.open(request.model())) {
+      return EmbeddedData.isOrigin(model)
+          ? Optional.of(
+              new Training(
+                  "the text that the embedded model learnt from",
+                  EmbeddedData.training(model).hash(),
+                  Optional.empty(),
+                  Optional.empty()))
+          : Optional.empty();
+    }
   }
 
   private static List<Step> steps(Recipe recipe, boolean canTrain) {
@@ -171,7 +211,7 @@ record Plan(
     separator.ifPresent(s -> node.put("separator", s));
     maxDocuments.ifPresent(n -> node.put("max_documents", n));
     training.ifPresent(t -> {
-      node.put("train_text", t.text().toString());
+      node.put("train_text", t.name());
       node.put("train_text_hash", t.hash());
     });
     node.put("threads", request.threads());

@@ -97,7 +97,7 @@ final class StepWork {
     FineTuning.Result result = outcome.training();
     Stage.Training trained =
         new Stage.Training(
-            plan.training().orElseThrow().text().toString(),
+            plan.training().orElseThrow().name(),
             result.steps(),
             result.tokens(),
             result.seconds(),

@@ -1,9 +1,11 @@
 package dev.lathe.optimize;
 
+import dev.lathe.checkpoint.Checkpoint;
 import dev.lathe.error.InvalidInputException;
 import dev.lathe.measure.EvalText;
 import dev.lathe.model.ModelConfig;
 import dev.lathe.tokenize.Tokenizer;
+import dev.lathe.train.EmbeddedData;
 import dev.lathe.train.FineTuning;
 import java.nio.file.Path;
 import java.util.HashSet;
@@ -39,6 +41,16 @@ public record TrainingText(List<String> texts, boolean whole, String hash) {
       throw new InvalidInputException(file + ": holds no text to train on");
     }
     return new TrainingText(texts, separator.isEmpty(), Plan.sha256(file));
+  }
+
+  /**
+   * The text that the embedded default learnt from, for a model that comes from it.
+   *
+   * @throws InvalidInputException if it does not
+   */
+  public static TrainingText embedded(Checkpoint model) {
+    EmbeddedData.Training training = EmbeddedData.training(model);
+    return new TrainingText(training.documents(), false, training.hash());
   }
 
   /** As the model is to see it. */

@@ -158,7 +158,7 @@ public final class FineTuning {
         .copyCompanions(in)
         .lineage(
             in.lineage()
-                .with(new Lineage.Step(in.hash(), description(documents, plan, pruning), tool())));
+                .with(new Lineage.Step(in.hash(), description(documents, plan, pruning), Lineage.tool())));
     parameters.writeTo(writer, entry -> type(in, entry));
     CheckpointWriter.Written written = writer.write(bytes -> {});
     return new Result(
@@ -231,10 +231,5 @@ public final class FineTuning {
       case Weight.Bitmap bitmap when bitmap.scales().isEmpty() -> bitmap.values().dtype();
       default -> DType.F32;
     };
-  }
-
-  private static String tool() {
-    String version = FineTuning.class.getPackage().getImplementationVersion();
-    return "lathe " + (version == null ? "development" : version);
   }
 }
