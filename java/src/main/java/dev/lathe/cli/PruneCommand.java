@@ -14,8 +14,10 @@ import java.util.List;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParentCommand;
+import picocli.CommandLine.Spec;
 import tools.jackson.databind.node.ObjectNode;
 
 /** A checkpoint without the weights that matter least. */
@@ -25,6 +27,7 @@ import tools.jackson.databind.node.ObjectNode;
     mixinStandardHelpOptions = true)
 final class PruneCommand implements Callable<Integer> {
   @ParentCommand private Lathe lathe;
+  @Spec private CommandSpec spec;
   @Mixin private ModelOption model;
   @Mixin private JsonOption output;
   @Mixin private TrainingOptions training;
@@ -96,11 +99,22 @@ final class PruneCommand implements Callable<Integer> {
     MagnitudePrune prune = new MagnitudePrune(sparsity, where, embedding);
     HardwareOptions.oneOf("--schedule", schedule, List.of("one-shot", "gradual"));
     if (schedule.equals("one-shot") && !training.isGiven()) {
+      refuseStray();
       Compression.run(prune, model.path(), out, output, lathe.console());
     } else {
       trained(TrainedPruning.of(prune, schedule.equals("gradual"), training.steps()));
     }
     return 0;
+  }
+
+  /** Options of a training that is not going to happen. */
+  private void refuseStray() {
+    for (String option : TrainingOptions.NAMES) {
+      if (spec.commandLine().getParseResult().hasMatchedOption(option)) {
+        throw new InvalidInputException(
+            option + ": belongs to a training; give --schedule gradual or --train-text too");
+      }
+    }
   }
 
   private void trained(TrainedPruning pruning) {

@@ -6,17 +6,31 @@ import dev.lathe.model.ModelConfig;
 import dev.lathe.optimize.TrainingText;
 import dev.lathe.tokenize.Tokenizer;
 import dev.lathe.tokenize.Tokenizers;
-import dev.lathe.train.EmbeddedData;
 import dev.lathe.train.FineTuning;
 import dev.lathe.train.FineTuningPlan;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Optional;
 import picocli.CommandLine.Option;
 import tools.jackson.databind.node.ObjectNode;
 
 /** What {@code finetune} and {@code prune --schedule} share: text, steps, learning rate. */
 final class TrainingOptions {
-  @Option(names = "--train-text", paramLabel = "FILE", description =
+  /** All but the text itself. */
+  static final List<String> NAMES =
+      List.of(
+          "--separator",
+          "--steps",
+          "--batch",
+          "--length",
+          "--learning-rate",
+          "--seed",
+          "--threads");
+
+  @Option(
+      names = "--train-text",
+      paramLabel = "FILE",
+      description =
           "Text to train on. Default, for the embedded model and what was made from it: the text that"
               + " it learnt from.")
   private Path text;
@@ -105,14 +119,13 @@ final class TrainingOptions {
   }
 
   FineTuning.Documents documents(Checkpoint in, ModelConfig config) {
-    if (text == null && !EmbeddedData.isOrigin(in)) {
-      throw new InvalidInputException(
-          "no text to train on was given (--train-text FILE), and %s does not come from the embedded model, whose text is known"
-              .formatted(in.path()));
-    }
     TrainingText read =
         text == null
             ? TrainingText.embedded(in)
+                .orElseThrow(() ->
+                    new InvalidInputException(
+                        "no text to train on was given (--train-text FILE), and %s does not come from the embedded model, whose text is known"
+                            .formatted(in.path())))
             : TrainingText.read(text, Optional.ofNullable(separator));
     try (Tokenizer tokenizer = Tokenizers.load(in)) {
       return read.documents(tokenizer, config);

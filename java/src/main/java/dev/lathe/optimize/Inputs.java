@@ -44,7 +44,7 @@ record Inputs(
     TrainingText text =
         wanted.file().isPresent()
             ? TrainingText.read(wanted.file().get(), wanted.separator())
-            : TrainingText.embedded(baseline.checkpoint());
+            : TrainingText.embedded(baseline.checkpoint()).orElseThrow();
     String judged = EvalText.readUtf8(plan.text());
     List<String> documents =
         plan.separator().isEmpty()

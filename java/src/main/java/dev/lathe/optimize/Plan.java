@@ -130,21 +130,19 @@ record Plan(
     if (request.trainText().isPresent()) {
       Path file = request.trainText().get();
       Optional<String> separator = request.separator().or(judged::separator);
-      return Optional.of(
-          new Training(file.toString(), sha256(file), Optional.of(file), separator));
+      return Optional.of(new Training(file.toString(), sha256(file), Optional.of(file), separator));
     }
     if (recipe.steps().stream().noneMatch(step -> TrainedPruning.isOne(step.technique()))) {
       return Optional.empty();
     }
     try (Checkpoint model = Checkpoints.open(request.model())) {
-      return EmbeddedData.isOrigin(model)
-          ? Optional.of(
+      return EmbeddedData.training(model)
+          .map(text ->
               new Training(
                   "the text that the embedded model learnt from",
-                  EmbeddedData.training(model).hash(),
+                  text.hash(),
                   Optional.empty(),
-                  Optional.empty()))
-          : Optional.empty();
+                  Optional.empty()));
     }
   }
 

@@ -43,14 +43,10 @@ public record TrainingText(List<String> texts, boolean whole, String hash) {
     return new TrainingText(texts, separator.isEmpty(), Plan.sha256(file));
   }
 
-  /**
-   * The text that the embedded default learnt from, for a model that comes from it.
-   *
-   * @throws InvalidInputException if it does not
-   */
-  public static TrainingText embedded(Checkpoint model) {
-    EmbeddedData.Training training = EmbeddedData.training(model);
-    return new TrainingText(training.documents(), false, training.hash());
+  /** The text that the embedded default learnt from, for what comes from it; else none. */
+  public static Optional<TrainingText> embedded(Checkpoint model) {
+    return EmbeddedData.training(model)
+        .map(training -> new TrainingText(training.documents(), false, training.hash()));
   }
 
   /** As the model is to see it. */

@@ -158,7 +158,9 @@ public final class FineTuning {
         .copyCompanions(in)
         .lineage(
             in.lineage()
-                .with(new Lineage.Step(in.hash(), description(documents, plan, pruning), Lineage.tool())));
+                .with(
+                    new Lineage.Step(
+                        in.hash(), description(documents, plan, pruning), Lineage.tool())));
     parameters.writeTo(writer, entry -> type(in, entry));
     CheckpointWriter.Written written = writer.write(bytes -> {});
     return new Result(
