@@ -80,6 +80,11 @@ enum GgufArchitecture {
     return pairsNeighbours && (isQuery(huggingFaceTensor) || isKey(huggingFaceTensor));
   }
 
+  /** True where a file may have {@link GgufRope#TENSOR}. */
+  boolean hasRopeFactors() {
+    return this == LLAMA;
+  }
+
   static boolean isQuery(String huggingFaceTensor) {
     return huggingFaceTensor.contains(".q_proj.");
   }

@@ -1,5 +1,7 @@
 package dev.lathe.checkpoint;
 
+import static java.nio.ByteOrder.LITTLE_ENDIAN;
+
 import dev.lathe.error.InvalidInputException;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Floats;
@@ -7,8 +9,10 @@ import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Weight;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
@@ -30,9 +34,6 @@ final class GgufCheckpoint implements Checkpoint {
   static final String TOKENIZER_JSON = "tokenizer.json";
   static final String TOKENIZER_CONFIG_JSON = "tokenizer_config.json";
   static final String LINEAGE = "lathe.lineage";
-
-  /** Llama 3's correction of the rotation's frequencies. */
-  private static final String ROPE_FREQUENCIES = "rope_freqs.weight";
 
   private static final long ALIGNMENT_BYTES = 64;
 
@@ -72,7 +73,7 @@ final class GgufCheckpoint implements Checkpoint {
     if (embedding == null) {
       throw bad("token_embd.weight is missing; a model has it");
     }
-    this.config = reader.read(embedding.shape().getFirst());
+    this.config = reader.read(embedding.shape().getFirst(), ropeFactors(reader.headDim()));
     this.rows = new GgufRows(reader.headDim());
     checkLayersAndHeads();
     this.weightReader = new WeightReader(tensors, this::tensor, arena, where);
@@ -85,10 +86,8 @@ final class GgufCheckpoint implements Checkpoint {
   }
 
   private void locate(GgufFile.Entry entry) {
-    if (entry.name().equals(ROPE_FREQUENCIES)) {
-      throw bad(
-          ROPE_FREQUENCIES
-              + " corrects the frequencies of rotary embedding, which is not read yet");
+    if (entry.name().equals(GgufRope.TENSOR)) {
+      return; // part of the configuration
     }
     String name =
         GgufArchitecture.huggingFace(entry.name())
@@ -110,6 +109,32 @@ final class GgufCheckpoint implements Checkpoint {
     } else {
       put(TensorInfo.of(name, dtype(entry.type()), shape), new Located(entry, Part.VALUES));
     }
+  }
+
+  /** What the frequencies of rotary embedding are divided by, one for each pair of a head. */
+  private Optional<float[]> ropeFactors(long headDim) {
+    return file.tensors().stream()
+        .filter(entry -> entry.name().equals(GgufRope.TENSOR))
+        .findFirst()
+        .map(entry -> {
+          long[] shape = entry.shape();
+          if (entry.type() != GgmlType.F32 || shape.length != 1 || shape[0] != headDim / 2) {
+            throw bad(
+                "tensor %s is %s %s; heads of %d elements need F32 [%d]"
+                    .formatted(
+                        entry.name(), entry.type(), Arrays.toString(shape), headDim, headDim / 2));
+          }
+          float[] factors =
+              file.data(entry).toArray(ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(LITTLE_ENDIAN));
+          for (int i = 0; i < factors.length; i++) {
+            if (!(factors[i] > 0) || Float.isInfinite(factors[i])) {
+              throw bad(
+                  "tensor %s has %s at %d; factors are positive numbers"
+                      .formatted(entry.name(), factors[i], i));
+            }
+          }
+          return factors;
+        });
   }
 
   private void put(TensorInfo info, Located at) {

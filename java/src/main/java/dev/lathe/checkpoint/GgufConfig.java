@@ -2,6 +2,7 @@ package dev.lathe.checkpoint;
 
 import dev.lathe.error.InvalidInputException;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
 import tools.jackson.databind.node.ArrayNode;
@@ -38,10 +39,11 @@ final class GgufConfig {
 
   /**
    * @param vocabulary rows of the embedding table
+   * @param ropeFactors what {@link GgufRope#TENSOR} holds
    * @throws InvalidInputException if a key is missing or asks for what the configuration has no
    *     word for
    */
-  ObjectNode read(long vocabulary) {
+  ObjectNode read(long vocabulary, Optional<float[]> ropeFactors) {
     MUST_BE.forEach((key, value) -> {
       if (metadata.integer(key(key)).orElse(value) != value) {
         throw metadata.bad(key(key), "asks for experts, which Lathe does not run");
@@ -71,7 +73,7 @@ final class GgufConfig {
     metadata
         .integer(key("attention.sliding_window"))
         .ifPresent(window -> config.put("sliding_window", window));
-    ropeScaling(config);
+    ropeScaling(config, ropeFactors);
     tokens(config);
     return config;
   }
@@ -124,7 +126,7 @@ final class GgufConfig {
     return all[0];
   }
 
-  private void ropeScaling(ObjectNode config) {
+  private void ropeScaling(ObjectNode config, Optional<float[]> factors) {
     String type = metadata.string(key("rope.scaling.type")).orElse("none");
     if (type.equals("linear")) {
       config
@@ -138,6 +140,15 @@ final class GgufConfig {
     } else if (!type.equals("none")) {
       throw metadata.bad(
           key("rope.scaling.type"), "is \"%s\"; Lathe reads none and linear".formatted(type));
+    }
+    if (factors.isPresent()) {
+      if (config.has("rope_scaling")) {
+        throw metadata.bad(
+            key("rope.scaling.type"),
+            "is linear, and %s is there as well".formatted(GgufRope.TENSOR));
+      }
+      new GgufRope(config.get("rope_theta").doubleValue(), headDim())
+          .describe(factors.get(), config);
     }
   }
 

@@ -48,7 +48,9 @@ final class GgufExport {
 
   Conversion.Result write(LongConsumer bytesDone) {
     GgufMetadataBuilder metadata = new GgufMetadataBuilder();
-    GgufRows rows = new GgufConfigWriter(config, architecture, where).write(metadata);
+    GgufConfigWriter writer = new GgufConfigWriter(config, architecture, where);
+    GgufRows rows = writer.write(metadata);
+    writer.ropeFactors().ifPresent(this::planRopeFactors);
     in.tensors().values().forEach(info -> plan(info, rows));
     metadata
         .u32("general.file_type", fileType())
@@ -103,6 +105,15 @@ final class GgufExport {
       case BF16 -> 32;
       default -> 0;
     };
+  }
+
+  private void planRopeFactors(float[] factors) {
+    planned.add(
+        new GgufWriter.Planned(
+            GgufRope.TENSOR,
+            GgmlType.F32,
+            new long[] {factors.length},
+            (row, segment) -> segment.copyFrom(MemorySegment.ofArray(factors))));
   }
 
   private void plan(TensorInfo info, GgufRows rows) {
