@@ -37,8 +37,8 @@ final class GgufCheckpoint implements Checkpoint {
   static final String TOKENIZER_CONFIG_JSON = "tokenizer_config.json";
   static final String LINEAGE = "lathe.lineage";
 
-  private static final long ALIGNMENT_BYTES = 64;
-
+  static final String HEAD = "output.weight";
+  private static final String EMBEDDING = "token_embd.weight";
   private enum Part {
     VALUES,
     CODES,
@@ -61,6 +61,9 @@ final class GgufCheckpoint implements Checkpoint {
 
   private final Map<String, TensorInfo> stored = new HashMap<>();
   private final Map<Located, Tensor> made = new ConcurrentHashMap<>();
+
+  /** Apart from those made, because they are made of them. */
+  private final Map<Located, Tensor> turned = new ConcurrentHashMap<>();
   private final Map<String, Weight> weights = new ConcurrentHashMap<>();
   private final Map<String, Optional<byte[]>> contents = new ConcurrentHashMap<>();
   private final Map<String, Weight> transposed = new ConcurrentHashMap<>();
@@ -77,10 +80,12 @@ final class GgufCheckpoint implements Checkpoint {
     this.arena = arena;
     String where = file.path().toString();
     this.architecture = GgufArchitecture.of(file.metadata(), where);
-    file.tensors().forEach(this::locate);
+    boolean copiedHead = architecture == GgufArchitecture.GPT2 && headIsACopy(file);
+    file.tensors().stream()
+        .filter(entry -> !copiedHead || !entry.name().equals(HEAD))
+        .forEach(this::locate);
     GgufConfig reader = new GgufConfig(file.metadata(), architecture, tensors.keySet(), where);
-    TensorInfo embedding =
-        tensors.get(architecture.names().huggingFace("token_embd.weight").orElseThrow());
+    TensorInfo embedding = tensors.get(architecture.names().huggingFace(EMBEDDING).orElseThrow());
     if (embedding == null) {
       throw bad("token_embd.weight is missing; a model has it");
     }
@@ -103,6 +108,19 @@ final class GgufCheckpoint implements Checkpoint {
             .map(json ->
                 LineageJson.parse(json.getBytes(StandardCharsets.UTF_8), where + ": " + LINEAGE))
             .orElse(Lineage.NONE);
+  }
+
+  /** GPT-2 ties its head to the embedding; files of it have it twice, as some engines want it. */
+  private static boolean headIsACopy(GgufFile file) {
+    Map<String, GgufFile.Entry> byName = new HashMap<>();
+    file.tensors().forEach(entry -> byName.put(entry.name(), entry));
+    GgufFile.Entry head = byName.get(HEAD);
+    GgufFile.Entry embedding = byName.get(EMBEDDING);
+    return head != null
+        && embedding != null
+        && head.type() == embedding.type()
+        && Arrays.equals(head.shape(), embedding.shape())
+        && file.data(head).mismatch(file.data(embedding)) == -1;
   }
 
   private void locate(GgufFile.Entry entry) {
@@ -244,21 +262,28 @@ final class GgufCheckpoint implements Checkpoint {
 
   private Tensor tensor(TensorInfo info, Located at) {
     boolean asItLies = at.entry().type().isPlain() && at.change() == Change.NONE;
-    return asItLies
-        ? Tensor.of(file.data(at.entry()), info.dtype(), info.dimensions())
+    if (asItLies) {
+      return Tensor.of(file.data(at.entry()), info.dtype(), info.dimensions());
+    }
+    return at.change() == Change.TRANSPOSED
+        ? turned.computeIfAbsent(at, _ -> turn(info))
         : made.computeIfAbsent(at, _ -> make(info, at));
+  }
+
+  /** A matrix that is stored [outputs, inputs] as Hugging Face has it. */
+  private Tensor turn(TensorInfo info) {
+    String name = info.name();
+    String module = name.substring(0, name.length() - WeightFormat.WEIGHT.length());
+    MemorySegment out = UnfilledMemory.allocate(info.bytes(), arena);
+    Tensor tensor = Tensor.of(out, info.dtype(), info.dimensions());
+    Transposition.copy(transposed(module).orElseThrow(), tensor);
+    return tensor;
   }
 
   /** The tensor in memory of its own: as Hugging Face has it, dequantized. */
   private Tensor make(TensorInfo info, Located at) {
-    MemorySegment out = arena.allocate(info.bytes(), ALIGNMENT_BYTES);
+    MemorySegment out = UnfilledMemory.allocate(info.bytes(), arena);
     Tensor tensor = Tensor.of(out, info.dtype(), info.dimensions());
-    if (at.change() == Change.TRANSPOSED) {
-      String name = info.name();
-      String module = name.substring(0, name.length() - WeightFormat.WEIGHT.length());
-      Transposition.copy(transposed(module).orElseThrow(), tensor);
-      return tensor;
-    }
     boolean matrix = info.shape().size() == 2;
     boolean byRow = matrix || at.change() == Change.ROWS;
     long rowCount = byRow ? info.shape().getFirst() : 1;

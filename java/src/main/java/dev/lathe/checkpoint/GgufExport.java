@@ -57,6 +57,7 @@ final class GgufExport {
     Optional<GgufRows> rows = writer.rows();
     writer.ropeFactors().ifPresent(this::planRopeFactors);
     in.tensors().values().forEach(info -> plan(info, rows));
+    planCopiedHead(rows);
     metadata
         .u32("general.file_type", fileType())
         .u32(GgufFile.ALIGNMENT, GgufFile.DEFAULT_ALIGNMENT);
@@ -86,6 +87,7 @@ final class GgufExport {
   private Optional<String> tokenizer(GgufMetadataBuilder metadata) {
     Optional<byte[]> json = in.content(GgufCheckpoint.TOKENIZER_JSON);
     if (json.isEmpty()) {
+      GgufTokenizer.writeNone(metadata);
       return Optional.of("there is no tokenizer.json, so the file has no tokenizer");
     }
     ObjectNode companion =
@@ -109,6 +111,19 @@ final class GgufExport {
       case BF16 -> 32;
       default -> 0;
     };
+  }
+
+  /** Engines ask for GPT-2's head by its own name, though it is the embedding. */
+  private void planCopiedHead(Optional<GgufRows> rows) {
+    boolean missing =
+        planned.stream().noneMatch(tensor -> tensor.name().equals(GgufCheckpoint.HEAD));
+    String embedding = in.hasWeight("transformer.wte") ? "transformer.wte" : "wte";
+    if (architecture == GgufArchitecture.GPT2 && missing && in.hasWeight(embedding)) {
+      planMatrix(embedding, embedding + WeightFormat.WEIGHT, GgufCheckpoint.HEAD, rows);
+      Matrix copy = matrices.removeLast();
+      String note = "a copy of the embedding, which engines ask for";
+      matrices.add(new Matrix("lm_head", copy.type(), 0, copy.after(), copy.error(), note));
+    }
   }
 
   private void planRopeFactors(float[] factors) {

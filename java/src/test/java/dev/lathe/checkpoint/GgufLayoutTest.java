@@ -61,7 +61,11 @@ class GgufLayoutTest {
         Arena arena = Arena.ofConfined()) {
       Written gguf = write(model, arena);
       assertThat(gguf.file.metadata().string("general.architecture")).contains("gpt2");
-      assertThat(gguf.tensors).hasSize(4 + 3 * 12);
+      assertThat(gguf.tensors).hasSize(5 + 3 * 12);
+      // Tied, and there all the same.
+      assertThat(gguf.file.data(gguf.tensors.get("output.weight")))
+          .matches(
+              head -> head.mismatch(gguf.file.data(gguf.tensors.get("token_embd.weight"))) == -1);
       assertThat(gguf.tensors.get("blk.2.attn_qkv.weight").shape()).containsExactly(63, 21);
       assertThat(gguf.tensors.get("blk.2.ffn_up.weight").shape()).containsExactly(84, 21);
       // Output 5 of input 3.
