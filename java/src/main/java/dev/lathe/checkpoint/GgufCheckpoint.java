@@ -39,6 +39,7 @@ final class GgufCheckpoint implements Checkpoint {
 
   static final String HEAD = "output.weight";
   private static final String EMBEDDING = "token_embd.weight";
+
   private enum Part {
     VALUES,
     CODES,
@@ -64,6 +65,7 @@ final class GgufCheckpoint implements Checkpoint {
 
   /** Apart from those made, because they are made of them. */
   private final Map<Located, Tensor> turned = new ConcurrentHashMap<>();
+
   private final Map<String, Weight> weights = new ConcurrentHashMap<>();
   private final Map<String, Optional<byte[]>> contents = new ConcurrentHashMap<>();
   private final Map<String, Weight> transposed = new ConcurrentHashMap<>();

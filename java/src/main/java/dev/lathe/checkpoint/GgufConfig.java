@@ -1,10 +1,13 @@
 package dev.lathe.checkpoint;
 
 import dev.lathe.error.InvalidInputException;
+import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalLong;
 import java.util.Set;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.ObjectNode;
 
@@ -13,6 +16,8 @@ import tools.jackson.databind.node.ObjectNode;
  * model's own reader checks.
  */
 final class GgufConfig {
+  private static final Logger log = LoggerFactory.getLogger(GgufConfig.class);
+
   static final String TOKENIZER = "tokenizer.ggml.";
 
   /** Gemma 2 of 27 billion parameters scales scores otherwise; it is known by its layers. */
@@ -47,6 +52,14 @@ final class GgufConfig {
    */
   ObjectNode read(long vocabulary, Optional<float[]> ropeFactors) {
     GgufUnsupportedKeys.refuse(metadata, architecture);
+    List<String> unknown = GgufUnsupportedKeys.unknown(metadata, architecture);
+    if (!unknown.isEmpty()) {
+      log.warn(
+          "{}: this version does not know {}: if that changes what the model computes, results are"
+              + " wrong",
+          where,
+          String.join(", ", unknown));
+    }
     ObjectNode config = StrictJson.mapper().createObjectNode();
     config.putArray("architectures").add(architecture.className());
     config.put("model_type", architecture.modelType());

@@ -34,7 +34,45 @@ final class GgufUnsupportedKeys {
   private static final Set<String> OF_GEMMA2 =
       Set.of("attention.scale", "attn_logit_softcapping", "final_logit_softcapping");
 
+  /** Keys that are read, and those that change nothing. */
+  private static final Set<String> KNOWN =
+      Set.of(
+          "context_length",
+          "embedding_length",
+          "block_count",
+          "feed_forward_length",
+          "attention.head_count",
+          "attention.head_count_kv",
+          "attention.key_length",
+          "attention.value_length",
+          "attention.layer_norm_rms_epsilon",
+          "attention.layer_norm_epsilon",
+          "attention.sliding_window",
+          "attention.sliding_window_pattern",
+          "rope.dimension_count",
+          "rope.freq_base",
+          "rope.scale_linear",
+          "rope.scaling.type",
+          "rope.scaling.factor",
+          "rope.scaling.original_context_length",
+          "rope.scaling.finetuned",
+          "tensor_data_layout",
+          "vocab_size");
+
   private GgufUnsupportedKeys() {}
+
+  /** Keys of the architecture that say something and that nobody here knows. */
+  static List<String> unknown(GgufMetadata metadata, GgufArchitecture architecture) {
+    String prefix = architecture.key("");
+    return metadata.values().keySet().stream()
+        .filter(key -> key.startsWith(prefix))
+        .filter(key -> {
+          String rest = key.substring(prefix.length());
+          return !KNOWN.contains(rest) && !KEYS.containsKey(rest);
+        })
+        .sorted()
+        .toList();
+  }
 
   /**
    * @throws InvalidInputException for a key that asks for what is not run

@@ -70,6 +70,11 @@ final class ConfigReader {
         keys.tokens("eos_token_id", vocabulary));
   }
 
+  /** After reading: what says something that neither was read nor is known to change nothing. */
+  List<String> unknownKeys() {
+    return HarmlessKeys.without(keys.notAskedFor(), keys);
+  }
+
   private String key(String llamas) {
     return architecture.key(llamas);
   }

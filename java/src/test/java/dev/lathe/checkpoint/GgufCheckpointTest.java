@@ -7,6 +7,7 @@ import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Weight;
 import dev.lathe.tensor.WeightRows;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
@@ -43,6 +44,18 @@ class GgufCheckpointTest {
       assertThat(config.get("rms_norm_eps").doubleValue()).isEqualTo(1e-5);
       assertThat(config.get("tie_word_embeddings").booleanValue()).isTrue();
       assertThat(checkpoint.content("tokenizer.json")).isEmpty();
+    }
+  }
+
+  @Test
+  void keysThatNobodyKnowsAreNamed() {
+    GgufFixture fixture = GgufFixture.tinyLlama();
+    fixture.u32("llama.vocab_size", 4).f32("llama.residual_twist", 1).u32("general.twist", 1);
+    SafetensorsFixture.write(folder.resolve("model.gguf"), fixture.bytes());
+    try (Arena arena = Arena.ofConfined()) {
+      GgufMetadata metadata = GgufFile.open(folder.resolve("model.gguf"), arena).metadata();
+      assertThat(GgufUnsupportedKeys.unknown(metadata, GgufArchitecture.LLAMA))
+          .containsExactly("llama.residual_twist");
     }
   }
 
