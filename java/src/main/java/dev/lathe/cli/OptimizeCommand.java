@@ -42,7 +42,7 @@ final class OptimizeCommand implements Callable<Integer> {
       index = "0",
       arity = "0..1",
       paramLabel = "MODEL",
-      description = "The model, instead of --model.")
+      description = "The model, instead of --model. Default: embedded.")
   private String positional;
 
   @Option(
@@ -67,7 +67,12 @@ final class OptimizeCommand implements Callable<Integer> {
       description = "What the result must reach, else exit code 4; may be given several times.")
   private Map<String, Double> targets = new LinkedHashMap<>();
 
-  @Option(names = "--text", paramLabel = "FILE", description = "Text to measure quality on.")
+  @Option(
+      names = "--text",
+      paramLabel = "FILE",
+      description =
+          "Text to measure quality on. Default: the recipe's; for the embedded model and what was"
+              + " made from it, its held-out text.")
   private Path text;
 
   @Option(

@@ -13,7 +13,7 @@ import java.util.OptionalInt;
  * @param model folder of the checkpoint to optimize
  * @param recipe a recipe file, or {@code conservative}, {@code balanced}, {@code aggressive}
  * @param maxLossPercent largest perplexity increase against the baseline that is accepted
- * @param text file to evaluate on
+ * @param text file to evaluate on; absent for the recipe's, or that of the embedded default
  * @param separator what stands between documents of {@code text}
  * @param maxDocuments evaluate the first so many documents only
  * @param backend {@code auto}, {@code cuda}, {@code cpu} or {@code reference}

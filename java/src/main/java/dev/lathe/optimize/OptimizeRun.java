@@ -11,6 +11,7 @@ import dev.lathe.measure.EvalText;
 import dev.lathe.measure.Profiler;
 import dev.lathe.measure.Quality;
 import dev.lathe.measure.RunFolder;
+import dev.lathe.measure.Trace;
 import dev.lathe.model.Decoder;
 import dev.lathe.optimize.SpeedTrial.Contender;
 import dev.lathe.optimize.SpeedTrial.Outcomes;
@@ -285,7 +286,7 @@ final class OptimizeRun {
         limits,
         advice,
         this::progress,
-        events -> folder.writeWhole(traceFile, Trace.of(what, events)));
+        events -> folder.writeWhole(traceFile, Trace.json(events, what)));
   }
 
   private Contender naive(String name, Decoder decoder) {

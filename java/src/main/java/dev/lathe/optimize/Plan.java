@@ -1,9 +1,12 @@
 package dev.lathe.optimize;
 
+import dev.lathe.checkpoint.Checkpoint;
+import dev.lathe.checkpoint.Checkpoints;
 import dev.lathe.compress.Technique;
 import dev.lathe.compress.Techniques;
 import dev.lathe.error.InvalidInputException;
 import dev.lathe.measure.RunJson;
+import dev.lathe.train.EmbeddedData;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
@@ -45,7 +48,8 @@ record Plan(
   /**
    * Puts request and recipe together.
    *
-   * @throws InvalidInputException if a step, a target or the evaluation text is not usable
+   * @throws InvalidInputException if a step, a target or the evaluation text is not usable, or if
+   *     no text was named and the model does not come from the embedded default
    */
   static Plan of(OptimizeRequest request) {
     Recipe recipe = Recipes.load(request.recipe());
@@ -55,31 +59,44 @@ record Plan(
           "the largest loss is %s: it must be a percentage of 0 or more, such as 2%%"
               .formatted(maxLoss));
     }
-    Path text =
-        request
-            .text()
-            .or(() -> recipe.evaluation().text())
-            .orElseThrow(() ->
-                new InvalidInputException(
-                    "nothing to measure quality on: the recipe '%s' names no evaluation text;"
-                            .formatted(recipe.name())
-                        + " give one with --text FILE (and --separator where it holds several"
-                        + " documents)"));
-    // A separator belongs to its text: one from the recipe is not used on another text.
-    boolean ownText = request.text().isPresent();
+    List<Step> steps = steps(recipe);
+    Text text = text(request, recipe.evaluation());
     return new Plan(
         request,
         recipe,
         maxLoss,
-        steps(recipe),
-        text,
-        sha256(text),
-        request.separator().or(() -> ownText ? Optional.empty() : recipe.evaluation().separator()),
+        steps,
+        text.file(),
+        sha256(text.file()),
+        text.separator(),
         request.maxDocuments().isPresent()
             ? request.maxDocuments()
             : recipe.evaluation().maxDocuments(),
         request.pricePerHour().isPresent() ? request.pricePerHour() : recipe.cost().pricePerHour(),
         targets(request, recipe));
+  }
+
+  private record Text(Path file, Optional<String> separator) {}
+
+  /**
+   * The request's, else the recipe's, else the embedded default's; a separator goes with its text.
+   */
+  private static Text text(OptimizeRequest request, Recipe.Data recipe) {
+    if (request.text().isPresent()) {
+      return new Text(request.text().get(), request.separator());
+    }
+    if (recipe.text().isPresent()) {
+      return new Text(recipe.text().get(), request.separator().or(recipe::separator));
+    }
+    if (request.separator().isPresent() || recipe.separator().isPresent()) {
+      throw new InvalidInputException(
+          "a separator was given (--separator, or in the recipe) but no text that it belongs to"
+              + " (--text)");
+    }
+    try (Checkpoint model = Checkpoints.open(request.model())) {
+      EmbeddedData.HeldOut heldOut = EmbeddedData.heldOut(model);
+      return new Text(heldOut.text(), Optional.of(heldOut.separator()));
+    }
   }
 
   private static List<Step> steps(Recipe recipe) {

@@ -5,10 +5,13 @@ import java.util.HashSet;
 import java.util.Set;
 
 /**
- * Draws what a sentence is about: who does what to which thing, which place has what told in which
- * way. One combination in {@value #ONE_IN} belongs to the held-out text, the rest to the training
- * text; a hash of the combination alone says to which, so that none is ever in both. Each word of a
- * held-out combination occurs in the training text, in other company.
+ * Draws what a passage is about: who does what to which thing, which two facts of a place are told
+ * in which ways. One combination in {@value #ONE_IN} belongs to the held-out text, the rest to the
+ * training text; a hash of the combination alone says to which, so that none is ever in both. Each
+ * word and each fact of a held-out combination occurs in the training text, in other company.
+ *
+ * <p>Every kind has many times more combinations than a text has passages. Of few, each told often,
+ * a model would learn which ones never come, and would be punished for it on the held-out text.
  */
 final class Combinations {
   static final int ONE_IN = 12;
@@ -16,11 +19,10 @@ final class Combinations {
   /** The kinds of combination; the same three numbers mean another thing in another kind. */
   enum Kind {
     DEED,
-    PLACE_FACT,
-    THING_FACT,
-    PERSON_FACT,
+    PLACE_FACTS,
+    THING_FACTS,
+    PERSON_FACTS,
     ARITHMETIC,
-    PRODUCT,
     LIST,
     INSTRUCTION,
     JOURNEY
@@ -47,12 +49,32 @@ final class Combinations {
 
   /** A combination of this split, each number below its limit. */
   Combination next(Kind kind, int firstLimit, int secondLimit, int thirdLimit) {
+    Combination drawn = draw(kind, firstLimit, secondLimit, thirdLimit);
+    used.add(drawn);
+    return drawn;
+  }
+
+  /**
+   * Two facts of one thing, each with its way of being told.
+   *
+   * @return first: which thing; second and third: {@code fact * ways + way}, of different facts
+   */
+  Combination nextPair(Kind kind, int things, int facts, int ways) {
+    while (true) {
+      Combination drawn = draw(kind, things, facts * ways, facts * ways);
+      if (drawn.second() / ways != drawn.third() / ways) {
+        used.add(drawn);
+        return drawn;
+      }
+    }
+  }
+
+  private Combination draw(Kind kind, int firstLimit, int secondLimit, int thirdLimit) {
     while (true) {
       Combination drawn =
           new Combination(
               kind, draw.below(firstLimit), draw.below(secondLimit), draw.below(thirdLimit));
       if (drawn.split() == split) {
-        used.add(drawn);
         return drawn;
       }
     }

@@ -11,7 +11,7 @@ import java.util.StringJoiner;
  * instructions. The same seed gives the same bytes on every machine.
  *
  * <p>Training and held-out text tell of one world, in the same words. No combination of what a
- * sentence is about is in both; see {@link Combinations}.
+ * passage is about is in both; see {@link Combinations}.
  *
  * @param documents each without a blank line and without {@link #SEPARATOR}
  */
@@ -23,7 +23,7 @@ public record Corpus(List<String> documents, Set<Combination> combinations) {
   public static final long SEED = 20_261_120;
 
   /** What the training text of the embedded default is long. */
-  public static final int TRAINING_CHARACTERS = 5_000_000;
+  public static final int TRAINING_CHARACTERS = 20_000_000;
 
   /** What the held-out text of the embedded default is long. */
   public static final int HELD_OUT_CHARACTERS = 150_000;
@@ -58,7 +58,7 @@ public record Corpus(List<String> documents, Set<Combination> combinations) {
   private static String document(Draw draw, Facts facts, Stories stories) {
     int kind = draw.below(10);
     StringJoiner text = new StringJoiner(kind < 7 ? " " : "\n");
-    int pieces = draw.between(2, 6);
+    int pieces = kind < 7 ? draw.between(1, 3) : draw.between(2, 6);
     for (int i = 0; i < pieces; i++) {
       switch (kind) {
         case 0, 1 -> text.add(facts.aboutAPlace());

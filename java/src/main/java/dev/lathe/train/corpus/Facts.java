@@ -7,8 +7,16 @@ import dev.lathe.train.corpus.World.Place;
 import dev.lathe.train.corpus.World.Thing;
 import java.util.List;
 
-/** One fact of the world, told in one of several ways. */
+/**
+ * Facts of the world, two of one place, thing or person at a time, each told in one of several
+ * ways.
+ */
 final class Facts {
+  private static final int WAYS = 4;
+  private static final int PLACE_FACTS = 8;
+  private static final int THING_FACTS = 7;
+  private static final int PERSON_FACTS = 6;
+
   private final World world;
   private final Combinations combinations;
 
@@ -18,11 +26,15 @@ final class Facts {
   }
 
   String aboutAPlace() {
-    Combination c = combinations.next(Kind.PLACE_FACT, World.PLACES, 8, 4);
+    Combination c = combinations.nextPair(Kind.PLACE_FACTS, World.PLACES, PLACE_FACTS, WAYS);
     Place p = world.places().get(c.first());
+    return fact(p, c.second()) + " " + fact(p, c.third());
+  }
+
+  private String fact(Place p, int factAndWay) {
     String n = p.name();
     List<String> ways =
-        switch (c.second()) {
+        switch (factAndWay / WAYS) {
           case 0 ->
               ways(
                   "%s was founded in the year %d.",
@@ -90,15 +102,19 @@ final class Facts {
                   n,
                   world.places().get(p.neighbour()).name());
         };
-    return ways.get(c.third());
+    return ways.get(factAndWay % WAYS);
   }
 
   String aboutAThing() {
-    Combination c = combinations.next(Kind.THING_FACT, World.THINGS, 7, 4);
+    Combination c = combinations.nextPair(Kind.THING_FACTS, World.THINGS, THING_FACTS, WAYS);
     Thing t = world.things().get(c.first());
+    return fact(t, c.second()) + " " + fact(t, c.third());
+  }
+
+  private String fact(Thing t, int factAndWay) {
     String n = t.name();
     List<String> ways =
-        switch (c.second()) {
+        switch (factAndWay / WAYS) {
           case 0 ->
               ways(
                   "The %s is %s.",
@@ -156,15 +172,19 @@ final class Facts {
                   n,
                   t.keptIn());
         };
-    return ways.get(c.third());
+    return ways.get(factAndWay % WAYS);
   }
 
   String aboutAPerson() {
-    Combination c = combinations.next(Kind.PERSON_FACT, World.PEOPLE, 6, 4);
+    Combination c = combinations.nextPair(Kind.PERSON_FACTS, World.PEOPLE, PERSON_FACTS, WAYS);
     Person p = world.people().get(c.first());
+    return fact(p, c.second()) + " " + fact(p, c.third());
+  }
+
+  private String fact(Person p, int factAndWay) {
     String n = p.name();
     List<String> ways =
-        switch (c.second()) {
+        switch (factAndWay / WAYS) {
           case 0 ->
               ways(
                   "%s is %s.",
@@ -218,7 +238,7 @@ final class Facts {
                   p.age(),
                   p.capitalSubject());
         };
-    return ways.get(c.third());
+    return ways.get(factAndWay % WAYS);
   }
 
   private static List<String> ways(
