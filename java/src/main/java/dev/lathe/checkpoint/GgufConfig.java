@@ -28,6 +28,9 @@ final class GgufConfig {
 
   private static final double GEMMA2_LOGIT_CAP = 30;
 
+  /** Far beyond any model; what is said layer by layer fits into memory. */
+  private static final long MOST_LAYERS = 1 << 16;
+
   private final GgufMetadata metadata;
   private final GgufArchitecture architecture;
   private final Set<String> tensors;
@@ -143,7 +146,13 @@ final class GgufConfig {
   }
 
   long layers() {
-    return required("block_count");
+    long layers = required("block_count");
+    if (layers > MOST_LAYERS) {
+      throw metadata.bad(
+          key("block_count"),
+          "is %d; a model has at most %d layers".formatted(layers, MOST_LAYERS));
+    }
+    return layers;
   }
 
   private long heads() {

@@ -136,6 +136,16 @@ class BadGgufTest {
             f -> f.without("llama.block_count").u32("llama.block_count", 0),
             "blk.0.attn_q.weight belongs to layer 0"),
         bad(
+            "billions of layers",
+            f -> f.without("llama.block_count").u32("llama.block_count", 0xffff_fff0L),
+            "llama.block_count is 4294967280"),
+        bad(
+            "windows of other layers",
+            f ->
+                f.u32("llama.attention.sliding_window", 4)
+                    .ints("llama.attention.sliding_window_pattern", 1, 0, 1),
+            "sliding_window_pattern has 3 values, but there are 1 layers"),
+        bad(
             "no heads",
             f -> f.without("llama.attention.head_count").u32("llama.attention.head_count", 0),
             "llama.attention.head_count"),

@@ -6,9 +6,11 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.lathe.error.InvalidInputException;
 import dev.lathe.model.RandomModel;
 import dev.lathe.model.RandomModels;
+import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -78,6 +80,39 @@ class GgufLayoutTest {
       assertThat(gguf.number("gpt2.attention.layer_norm_epsilon")).isEqualTo(1e-5);
       assertThat(gguf.integer("gpt2.feed_forward_length")).isEqualTo(84);
       assertThat(gguf.notes).isEmpty();
+    }
+  }
+
+  /** The weights as they lie are looked at, not a copy in another order. */
+  @Test
+  void whatIsStoredTransposedIsCheckedForNumbers() throws IOException {
+    for (GgmlType type : List.of(GgmlType.F32, GgmlType.Q8_0)) {
+      Path out = folder.resolve(type + ".gguf");
+      try (RandomModel model = RandomModels.GPT2_WIDE.make()) {
+        Conversion.Type asked = Conversion.Type.valueOf(type.name());
+        Conversion.toGguf(model, out, Optional.of(asked), "test", bytes -> {});
+      }
+      long offset;
+      try (Checkpoint checkpoint = Checkpoints.open(out);
+          Arena arena = Arena.ofConfined()) {
+        CheckpointValidation.requireFinite(checkpoint);
+        offset =
+            GgufFile.open(out, arena).tensors().stream()
+                .filter(entry -> entry.name().equals("blk.2.ffn_down.weight"))
+                .mapToLong(GgufFile.Entry::offset)
+                .findFirst()
+                .orElseThrow();
+      }
+      byte[] file = Files.readAllBytes(out);
+      // The first weight, or the scale of the first 32, little-endian.
+      byte[] nan = type == GgmlType.F32 ? new byte[] {0, 0, -64, 127} : new byte[] {0, 126};
+      System.arraycopy(nan, 0, file, (int) offset, nan.length);
+      Files.write(out, file);
+      try (Checkpoint checkpoint = Checkpoints.open(out)) {
+        assertThatThrownBy(() -> CheckpointValidation.requireFinite(checkpoint))
+            .isInstanceOf(InvalidInputException.class)
+            .hasMessageContaining("h.2.mlp.c_proj.weight has NaN in row 0, column 0");
+      }
     }
   }
 
