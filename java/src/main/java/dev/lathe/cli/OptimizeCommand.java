@@ -76,9 +76,16 @@ final class OptimizeCommand implements Callable<Integer> {
   private Path text;
 
   @Option(
+      names = "--train-text",
+      paramLabel = "FILE",
+      description =
+          "Text to fine-tune on, where the recipe does; must not hold what quality is measured on.")
+  private Path trainText;
+
+  @Option(
       names = "--separator",
       paramLabel = "S",
-      description = "What stands between the documents of the text.")
+      description = "What stands between the documents of the text, and of --train-text.")
   private String separator;
 
   @Option(
@@ -161,7 +168,8 @@ final class OptimizeCommand implements Callable<Integer> {
             : Compression.requireNamed(out),
         resume,
         pricePerHour == null ? OptionalDouble.empty() : OptionalDouble.of(price()),
-        checkedTargets());
+        checkedTargets(),
+        Optional.ofNullable(trainText));
   }
 
   private OptionalDouble maxLossPercent() {

@@ -122,7 +122,7 @@ final class Rewrite implements AutoCloseable {
     return WeightFormat.parts(after);
   }
 
-  private static LayerResult result(
+  static LayerResult result(
       Contents.Matrix matrix, Weight weight, long bytes, double error, String note) {
     double sparsity =
         weight instanceof Weight.Bitmap bitmap

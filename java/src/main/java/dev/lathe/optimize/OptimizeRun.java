@@ -5,7 +5,6 @@ import dev.lathe.backend.Ceilings;
 import dev.lathe.backend.OpenedBackend;
 import dev.lathe.checkpoint.Checkpoint;
 import dev.lathe.checkpoint.Checkpoints;
-import dev.lathe.compress.CompressionResult;
 import dev.lathe.generate.EngineOptions.Cache;
 import dev.lathe.measure.EvalText;
 import dev.lathe.measure.Profiler;
@@ -48,6 +47,7 @@ final class OptimizeRun {
   private final SpeedTrial trial;
   private final Samples samples;
   private final Stages stages;
+  private final StepWork work;
 
   OptimizeRun(
       Plan plan,
@@ -74,6 +74,7 @@ final class OptimizeRun {
             tokenizer, prompts.tokens(), plan.recipe().generation().repetitions(), effort);
     this.samples = new Samples(folder, journal.resumed());
     this.stages = new Stages(baseline);
+    this.work = new StepWork(plan, sink, backend, baseline, inputs, steps);
   }
 
   OptimizeResults run() {
@@ -153,15 +154,11 @@ final class OptimizeRun {
   }
 
   private Decided technique(Plan.Step step, String stepFolder) {
-    sink.begin(step.technique().name() + ": apply");
     Path out = steps.path(stepFolder);
-    CompressionResult result;
     Path before = acceptedPath();
-    try (Checkpoint in = Checkpoints.open(before)) {
-      result = step.technique().apply(in, out, (what, done, total) -> sink.progress(done, total));
-    }
+    StepWork.Applied applied = work.apply(step, before, out);
     try (LoadedModel candidate = LoadedModel.open(out, backend)) {
-      sink.begin(step.technique().name() + ": evaluate");
+      sink.begin(applied.what() + ": evaluate");
       Quality quality = Quality.of(candidate.decoder(), baseline.decoder(), text, this::progress);
       samples.documents(step.name(), quality);
       Stage.Quality lost = Stages.quality(quality);
@@ -179,7 +176,7 @@ final class OptimizeRun {
                 found.ownSpeedup(),
                 found.candidate().slowest() > found.incumbent().fastest());
           });
-      Stage stage = stages.technique(step, decision, candidate, lost, speed, result.layers());
+      Stage stage = stages.technique(step, applied, decision, candidate, lost, speed);
       return new Decided(
           stage,
           decision.accepted() ? Optional.of(stepFolder) : journal.acceptedStep(),
