@@ -10,7 +10,6 @@ import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
-import picocli.CommandLine.Option;
 import picocli.CommandLine.ParentCommand;
 import tools.jackson.databind.node.ObjectNode;
 
@@ -24,18 +23,12 @@ final class FinetuneCommand implements Callable<Integer> {
   @ParentCommand private Lathe lathe;
   @Mixin private ModelOption model;
   @Mixin private TrainingOptions training;
+  @Mixin private OutOption out;
   @Mixin private JsonOption output;
-
-  @Option(
-      names = {"-o", "--out"},
-      required = true,
-      paramLabel = "DIR",
-      description = "Folder for the new checkpoint; must not exist.")
-  private Path out;
 
   @Override
   public Integer call() {
-    Compression.requireNamed(out);
+    Path folder = out.path();
     FineTuning.Result result;
     try (Checkpoint in = Checkpoints.open(model.path());
         Progress progress = new Progress(lathe.console())) {
@@ -49,7 +42,7 @@ final class FinetuneCommand implements Callable<Integer> {
               plan,
               Optional.empty(),
               training.threads(),
-              out,
+              folder,
               (done, steps, loss) -> progress.update("finetune", done, steps, "steps"));
     }
     if (output.json) {

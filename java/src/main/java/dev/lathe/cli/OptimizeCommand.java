@@ -165,7 +165,7 @@ final class OptimizeCommand implements Callable<Integer> {
                 "optimize",
                 folder.toAbsolutePath().normalize().toString(),
                 Clock.system(ZoneId.systemDefault()))
-            : Compression.requireNamed(out),
+            : OutOption.requireNamed(out),
         resume,
         pricePerHour == null ? OptionalDouble.empty() : OptionalDouble.of(price()),
         checkedTargets(),

@@ -29,6 +29,7 @@ final class PruneCommand implements Callable<Integer> {
   @ParentCommand private Lathe lathe;
   @Spec private CommandSpec spec;
   @Mixin private ModelOption model;
+  @Mixin private OutOption out;
   @Mixin private JsonOption output;
   @Mixin private TrainingOptions training;
 
@@ -78,13 +79,6 @@ final class PruneCommand implements Callable<Integer> {
               + " Default: ${DEFAULT-VALUE}.")
   private String schedule;
 
-  @Option(
-      names = {"-o", "--out"},
-      required = true,
-      paramLabel = "DIR",
-      description = "Folder for the new checkpoint; must not exist.")
-  private Path out;
-
   @Override
   public Integer call() {
     Exists.require("--pattern", pattern, List.of("unstructured"));
@@ -100,7 +94,7 @@ final class PruneCommand implements Callable<Integer> {
     HardwareOptions.oneOf("--schedule", schedule, List.of("one-shot", "gradual"));
     if (schedule.equals("one-shot") && !training.isGiven()) {
       refuseStray();
-      Compression.run(prune, model.path(), out, output, lathe.console());
+      Compression.run(prune, model.path(), out.path(), output, lathe.console());
     } else {
       trained(TrainedPruning.of(prune, schedule.equals("gradual"), training.steps()));
     }
@@ -118,7 +112,7 @@ final class PruneCommand implements Callable<Integer> {
   }
 
   private void trained(TrainedPruning pruning) {
-    Compression.requireNamed(out);
+    Path folder = out.path();
     TrainedPruning.Outcome outcome;
     long f32Bytes;
     try (Workspace workspace = Workspace.create();
@@ -135,12 +129,12 @@ final class PruneCommand implements Callable<Integer> {
               plan,
               training.threads(),
               workspace.path(),
-              out,
+              folder,
               (done, steps, loss) -> progress.update("prune and train", done, steps, "steps"));
     }
     CompressionOutput told =
         new CompressionOutput(
-            new CompressionResult(out, outcome.bytes(), outcome.layers()), f32Bytes);
+            new CompressionResult(folder, outcome.bytes(), outcome.layers()), f32Bytes);
     if (output.json) {
       ObjectNode json = told.json();
       TrainingOptions.put(json, outcome.training());

@@ -17,6 +17,8 @@ import org.slf4j.LoggerFactory;
 public final class Unpacked {
   private static final Logger log = LoggerFactory.getLogger(Unpacked.class);
 
+  private static Path temporary;
+
   private Unpacked() {}
 
   /** What is unpacked. */
@@ -45,13 +47,11 @@ public final class Unpacked {
     } catch (IOException unwritable) {
       String why = cache + " cannot be written (" + IoReason.of(unwritable) + ")";
       try {
-        Path own = Files.createTempDirectory("lathe-");
+        Path own = ofThisProcess(why).resolve(folder.replace('/', '-'));
         Path file = into(own, name, bytes, content);
         // The last one named is the first to be removed.
         own.toFile().deleteOnExit();
         file.toFile().deleteOnExit();
-        log.warn(
-            "{}: {} is unpacked for this run only; XDG_CACHE_HOME names another place", why, name);
         return file;
       } catch (IOException nowhere) {
         IOException both =
@@ -63,6 +63,18 @@ public final class Unpacked {
         throw both;
       }
     }
+  }
+
+  /** Made when it is first needed, which is said once. */
+  private static synchronized Path ofThisProcess(String why) throws IOException {
+    if (temporary == null) {
+      temporary = Files.createTempDirectory("lathe-");
+      temporary.toFile().deleteOnExit();
+      log.warn(
+          "{}: what Lathe unpacks is there for this run only; XDG_CACHE_HOME names another place",
+          why);
+    }
+    return temporary;
   }
 
   private static Path cache() {
