@@ -125,7 +125,8 @@ class LauncherTest {
   /** README's first command but for its recipe, from a folder that is not the checkout. */
   @Test
   void optimizeWithoutAModelEndsWithAReport() throws IOException, InterruptedException {
-    // The default recipe trains for two minutes where two cores are free, for long where they are not.
+    // The default recipe trains for two minutes where two cores are free, for long where they are
+    // not.
     Ended optimized = lathe(List.of("optimize", "--recipe", "conservative"));
     assertThat(optimized.code()).as(optimized.err()).isZero();
     assertThat(optimized.err()).contains("run folder: runs/optimize-embedded-");
