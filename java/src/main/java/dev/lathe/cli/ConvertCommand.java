@@ -6,6 +6,7 @@ import dev.lathe.checkpoint.Conversion;
 import dev.lathe.checkpoint.Lineage;
 import dev.lathe.compress.CompressionResult;
 import dev.lathe.compress.LayerResult;
+import dev.lathe.model.ModelConfig;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
@@ -67,6 +68,10 @@ final class ConvertCommand implements Callable<Integer> {
     try (Checkpoint in = Checkpoints.open(model.path());
         Progress progress = new Progress(console)) {
       f32Bytes = Compression.f32Bytes(in);
+      if (format.equals("gguf")) {
+        // What a configuration asks for and Lathe does not know has no key in that format.
+        ModelConfig.parse(in.config(), in.path() + ": config.json");
+      }
       LongConsumer done =
           bytes -> progress.update("converting", bytes >> 10, f32Bytes >> 10, "KiB");
       result =

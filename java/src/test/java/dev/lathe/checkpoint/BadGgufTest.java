@@ -143,6 +143,19 @@ class BadGgufTest {
         bad("rotation of a part", f -> f.u32("llama.rope.dimension_count", 2), "4 elements"),
         bad("experts", f -> f.u32("llama.expert_count", 8), "llama.expert_count", "experts"),
         bad(
+            "capped scores",
+            f -> f.f32("llama.attn_logit_softcapping", 50),
+            "attn_logit_softcapping is 50.0",
+            "capped scores"),
+        bad(
+            "frequencies of other heads",
+            f -> f.tensor("rope_freqs.weight", 0, GgufFixture.floats(1, 3), 3),
+            "heads of 4 elements need F32 [2]"),
+        bad(
+            "frequencies that are none",
+            f -> f.tensor("rope_freqs.weight", 0, GgufFixture.floats(0, 2), 2),
+            "rope_freqs.weight has 0.0 at 0"),
+        bad(
             "a tensor that the architecture lacks",
             f -> f.tensor("blk.0.ssm_in.weight", 0, four, 1),
             "blk.0.ssm_in.weight"),
