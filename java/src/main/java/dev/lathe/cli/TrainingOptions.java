@@ -63,7 +63,7 @@ final class TrainingOptions {
 
   @Option(
       names = "--learning-rate",
-      defaultValue = "0.001",
+      defaultValue = "0.0005",
       paramLabel = "X",
       description =
           "The highest; it rises over the first steps and falls to a tenth. Default:"

@@ -18,7 +18,7 @@ final class HarmlessKeys {
               _name_or_path _commit_hash _attn_implementation _attn_implementation_autoset
               attn_implementation name_or_path model_type architectures auto_map
               transformers_version transformers.js_config torch_dtype dtype use_bfloat16
-              quantization_config compression_config unsloth_version unsloth_fixed
+              quantization_config compression_config lathe unsloth_version unsloth_fixed
               finetuning_task task_specific_params tokenizer_class prefix
               pad_token_id sep_token_id cls_token_id unk_token_id decoder_start_token_id
               image_token_id bos_token_id eos_token_id

@@ -29,8 +29,8 @@ import tools.jackson.databind.node.ObjectNode;
  *
  * <pre>{@code
  * {technique: prune, sparsity: 0.5, scope: layer, schedule: gradual,
- *  finetune: {steps: 250, ramp: 150, every: 10, batch: 32, length: 256, learning_rate: 0.001,
- *             last_learning_rate: 0.0001, warm_up: 10, weight_decay: 0, control: false}}
+ *  finetune: {steps: 250, ramp: 150, every: 10, batch: 32, length: 256, learning_rate: 0.0005,
+ *             last_learning_rate: 0.00005, warm_up: 10, weight_decay: 0, control: false}}
  * }</pre>
  *
  * <p>A step is one of these where it has the key {@code schedule: gradual} or {@code finetune}; the
@@ -62,7 +62,7 @@ public record TrainedPruning(
   private static final int EVERY = 10;
   private static final int BATCH = 32;
   private static final int LENGTH = 256;
-  private static final double LEARNING_RATE = 1e-3;
+  private static final double LEARNING_RATE = 5e-4;
   private static final double RAMP = 0.6;
 
   /**
