@@ -1,7 +1,9 @@
 package dev.lathe.train.corpus;
 
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashSet;
+import java.util.List;
 import java.util.Set;
 
 /**
@@ -49,33 +51,41 @@ final class Combinations {
 
   /** A combination of this split, each number below its limit. */
   Combination next(Kind kind, int firstLimit, int secondLimit, int thirdLimit) {
-    Combination drawn = draw(kind, firstLimit, secondLimit, thirdLimit);
-    used.add(drawn);
-    return drawn;
-  }
-
-  /**
-   * Two facts of one thing, each with its way of being told.
-   *
-   * @return first: which thing; second and third: {@code fact * ways + way}, of different facts
-   */
-  Combination nextPair(Kind kind, int things, int facts, int ways) {
     while (true) {
-      Combination drawn = draw(kind, things, facts * ways, facts * ways);
-      if (drawn.second() / ways != drawn.third() / ways) {
+      Combination drawn =
+          new Combination(
+              kind, draw.below(firstLimit), draw.below(secondLimit), draw.below(thirdLimit));
+      if (drawn.split() == split) {
         used.add(drawn);
         return drawn;
       }
     }
   }
 
-  private Combination draw(Kind kind, int firstLimit, int secondLimit, int thirdLimit) {
+  /**
+   * Facts of one thing in the order in which they are kept, from some fact on, each with its way of
+   * being told. A combination is a fact, its way, and the way of the fact that follows.
+   *
+   * @param count at most {@code facts}
+   * @return which thing, and then for each {@code fact * ways + way}
+   */
+  int[] nextRun(Kind kind, int things, int facts, int ways, int count) {
     while (true) {
-      Combination drawn =
-          new Combination(
-              kind, draw.below(firstLimit), draw.below(secondLimit), draw.below(thirdLimit));
-      if (drawn.split() == split) {
-        return drawn;
+      int[] run = new int[count + 1];
+      run[0] = draw.below(things);
+      run[1] = draw.below(facts * ways);
+      List<Combination> told = new ArrayList<>();
+      for (int i = 2; i <= count; i++) {
+        int way = draw.below(ways);
+        Combination pair = new Combination(kind, run[0], run[i - 1], way);
+        if (pair.split() == split) {
+          told.add(pair);
+        }
+        run[i] = (run[i - 1] / ways + 1) % facts * ways + way;
+      }
+      if (told.size() == count - 1) {
+        used.addAll(told);
+        return run;
       }
     }
   }

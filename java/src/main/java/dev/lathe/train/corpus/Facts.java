@@ -1,11 +1,13 @@
 package dev.lathe.train.corpus;
 
-import dev.lathe.train.corpus.Combinations.Combination;
 import dev.lathe.train.corpus.Combinations.Kind;
 import dev.lathe.train.corpus.World.Person;
 import dev.lathe.train.corpus.World.Place;
 import dev.lathe.train.corpus.World.Thing;
+import java.util.Arrays;
 import java.util.List;
+import java.util.function.IntFunction;
+import java.util.stream.Collectors;
 
 /**
  * Facts of the world, two of one place, thing or person at a time, each told in one of several
@@ -25,10 +27,11 @@ final class Facts {
     this.combinations = combinations;
   }
 
-  String aboutAPlace() {
-    Combination c = combinations.nextPair(Kind.PLACE_FACTS, World.PLACES, PLACE_FACTS, WAYS);
-    Place p = world.places().get(c.first());
-    return fact(p, c.second()) + " " + fact(p, c.third());
+  /** So many sentences about one place. */
+  String aboutAPlace(int sentences) {
+    int[] run = combinations.nextRun(Kind.PLACE_FACTS, World.PLACES, PLACE_FACTS, WAYS, sentences);
+    Place p = world.places().get(run[0]);
+    return told(run, factAndWay -> fact(p, factAndWay));
   }
 
   private String fact(Place p, int factAndWay) {
@@ -105,10 +108,11 @@ final class Facts {
     return ways.get(factAndWay % WAYS);
   }
 
-  String aboutAThing() {
-    Combination c = combinations.nextPair(Kind.THING_FACTS, World.THINGS, THING_FACTS, WAYS);
-    Thing t = world.things().get(c.first());
-    return fact(t, c.second()) + " " + fact(t, c.third());
+  /** So many sentences about one thing. */
+  String aboutAThing(int sentences) {
+    int[] run = combinations.nextRun(Kind.THING_FACTS, World.THINGS, THING_FACTS, WAYS, sentences);
+    Thing t = world.things().get(run[0]);
+    return told(run, factAndWay -> fact(t, factAndWay));
   }
 
   private String fact(Thing t, int factAndWay) {
@@ -175,10 +179,12 @@ final class Facts {
     return ways.get(factAndWay % WAYS);
   }
 
-  String aboutAPerson() {
-    Combination c = combinations.nextPair(Kind.PERSON_FACTS, World.PEOPLE, PERSON_FACTS, WAYS);
-    Person p = world.people().get(c.first());
-    return fact(p, c.second()) + " " + fact(p, c.third());
+  /** So many sentences about one person. */
+  String aboutAPerson(int sentences) {
+    int[] run =
+        combinations.nextRun(Kind.PERSON_FACTS, World.PEOPLE, PERSON_FACTS, WAYS, sentences);
+    Person p = world.people().get(run[0]);
+    return told(run, factAndWay -> fact(p, factAndWay));
   }
 
   private String fact(Person p, int factAndWay) {
@@ -239,6 +245,10 @@ final class Facts {
                   p.capitalSubject());
         };
     return ways.get(factAndWay % WAYS);
+  }
+
+  private static String told(int[] run, IntFunction<String> fact) {
+    return Arrays.stream(run, 1, run.length).mapToObj(fact).collect(Collectors.joining(" "));
   }
 
   private static List<String> ways(
