@@ -126,7 +126,7 @@ final class GgufCheckpoint implements Checkpoint {
   }
 
   private void checkLayersAndHeads() {
-    int layers = config.get("num_hidden_layers").asInt();
+    long layers = config.get("num_hidden_layers").longValue();
     for (TensorInfo info : tensors.values()) {
       int layer = GgufArchitecture.layer(info.name()).orElse(-1);
       if (layer >= layers) {
