@@ -21,11 +21,16 @@ float* Scratch::floats(int64_t count) {
 }
 
 bool lathe_cpu::reserve(int64_t floats) {
+  if (floats <= reserved_) {
+    return true;
+  }
+  chain.finish(); /* may use what is about to move */
   for (int thread = 0; thread < pool.threads(); thread++) {
     if (!scratch[size_t(thread)].floats(floats)) {
       return false;
     }
   }
+  reserved_ = floats;
   return true;
 }
 
@@ -84,9 +89,17 @@ lathe_cpu* lathe_cpu_open(int32_t threads, int32_t isa) {
   }
 }
 
-void lathe_cpu_close(lathe_cpu* cpu) { delete cpu; }
+void lathe_cpu_close(lathe_cpu* cpu) {
+  cpu->chain.finish();
+  delete cpu;
+}
 
 int32_t lathe_cpu_isa(const lathe_cpu* cpu) { return cpu->kernels->isa; }
+
+int32_t lathe_cpu_finish(lathe_cpu* cpu) {
+  cpu->chain.finish();
+  return LATHE_OK;
+}
 
 int32_t lathe_cpu_embed(lathe_cpu* cpu, float* out, int64_t out_stride, const lathe_weight* table,
                         const int32_t* tokens, int64_t count) {
@@ -95,7 +108,7 @@ int32_t lathe_cpu_embed(lathe_cpu* cpu, float* out, int64_t out_stride, const la
       return LATHE_BAD_TOKEN;
     }
   }
-  overRows(cpu, count, table->cols, [&](int64_t from, int64_t to) {
+  auto rows = [=](int64_t from, int64_t to) {
     for (int64_t i = from; i < to; i++) {
       const lathe_weight* part = table;
       int64_t row = tokens[i];
@@ -106,13 +119,20 @@ int32_t lathe_cpu_embed(lathe_cpu* cpu, float* out, int64_t out_stride, const la
       }
       cpu->kernels->dequantize(*part, row, out + i * out_stride);
     }
-  });
+  };
+  /* A step begins here. If it is a large model's after all, one wait is lost. */
+  constexpr int64_t kSmallElements = 1 << 14;
+  if (cpu->chain.fits(count) && count * table->cols <= kSmallElements) {
+    cpu->chain.add(cpu->pool, count, [rows](int64_t from, int64_t to, int) { rows(from, to); });
+  } else {
+    overRows(cpu, count, table->cols, rows);
+  }
   return LATHE_OK;
 }
 
 int32_t lathe_cpu_rms_norm(lathe_cpu* cpu, float* out, int64_t out_stride, const float* x, int64_t x_stride,
                            const float* weight, int64_t rows, int64_t cols, float epsilon) {
-  overRows(cpu, rows, cols, [&](int64_t from, int64_t to) {
+  overRows(cpu, rows, cols, [=](int64_t from, int64_t to) {
     for (int64_t r = from; r < to; r++) {
       cpu->kernels->rms_norm(out + r * out_stride, x + r * x_stride, weight, cols, epsilon);
     }
@@ -132,13 +152,12 @@ int32_t lathe_cpu_rotate_and_append(lathe_cpu* cpu, float* qkv, int64_t stride, 
       return LATHE_BAD_SLOT;
     }
   }
-  const Kernels& kernels = *cpu->kernels;
   int64_t width = int64_t(heads + 2 * kv_heads) * head_dim;
-  overRows(cpu, tokens, width, [&](int64_t from, int64_t to) {
+  overRows(cpu, tokens, width, [=](int64_t from, int64_t to) {
     for (int64_t t = from; t < to; t++) {
       float* row = qkv + t * stride;
       const float* rotation = rotations + positions[t] * rotation_stride;
-      kernels.rotate(row, heads + kv_heads, rotation, head_dim);
+      cpu->kernels->rotate(row, heads + kv_heads, rotation, head_dim);
       int64_t page = slots[t] / page_size;
       int64_t line = slots[t] % page_size;
       for (int32_t h = 0; h < kv_heads; h++) {
@@ -146,8 +165,8 @@ int32_t lathe_cpu_rotate_and_append(lathe_cpu* cpu, float* qkv, int64_t stride, 
         const float* value = key + int64_t(kv_heads) * head_dim;
         int64_t at = ((page * kv_heads + h) * page_size + line) * head_dim;
         if (half) {
-          kernels.to_half(keys + 2 * at, key, head_dim);
-          kernels.to_half(values + 2 * at, value, head_dim);
+          cpu->kernels->to_half(keys + 2 * at, key, head_dim);
+          cpu->kernels->to_half(values + 2 * at, value, head_dim);
         } else {
           std::memcpy(keys + 4 * at, key, size_t(head_dim) * 4);
           std::memcpy(values + 4 * at, value, size_t(head_dim) * 4);
@@ -188,7 +207,7 @@ int32_t lathe_cpu_attention(lathe_cpu* cpu, float* out, int64_t out_stride, cons
   const Kernels& kernels = *cpu->kernels;
   int64_t group = heads / kv_heads;
   int64_t page_stride = int64_t(kv_heads) * page_size * head_dim;
-  auto item = [&](int64_t s, int32_t kv, int64_t from, int64_t to) {
+  auto item = [=](int64_t s, int32_t kv, int64_t from, int64_t to) {
     int64_t token = query_starts[s] + from;
     int64_t fresh = query_starts[s + 1] - query_starts[s];
     int64_t offset = int64_t(kv) * page_size * head_dim * (half ? 2 : 4);
@@ -219,6 +238,24 @@ int32_t lathe_cpu_attention(lathe_cpu* cpu, float* out, int64_t out_stride, cons
   if (!cpu->reserve(kernels.attention_scratch(worst))) {
     return LATHE_NO_MEMORY;
   }
+  /* Single tokens over contexts of much the same length: rows are fair shares. */
+  bool single = tokens == sequences && longest * sequences <= scores + scores / 2 + 32 * sequences;
+  for (int64_t s = 0; s < sequences && single; s++) {
+    single = query_starts[s] == s;
+  }
+  if (single && cpu->chain.goesOn(tokens)) {
+    auto rows = [=](int64_t from, int64_t to, int thread) {
+      float* scratch = cpu->scratch[size_t(thread)].floats(0);
+      for (int64_t s = from; s < to; s++) {
+        for (int32_t kv = 0; kv < kv_heads; kv++) {
+          cpu->kernels->attention(item(s, kv, 0, 1), half != 0, scratch);
+        }
+      }
+    };
+    cpu->chain.add(cpu->pool, tokens, rows);
+    return LATHE_OK;
+  }
+  cpu->chain.finish();
   /* Two multiply-adds an element of each key; by several threads where that is more than some 3 microseconds: a thread
    * that still spins after the layer before takes its share within a fraction of one. */
   constexpr int64_t kWorthThreads = 80'000;
@@ -270,7 +307,7 @@ int32_t lathe_cpu_attention(lathe_cpu* cpu, float* out, int64_t out_stride, cons
 
 int32_t lathe_cpu_gate(lathe_cpu* cpu, float* out, int64_t out_stride, const float* gate_up, int64_t stride,
                        int64_t rows, int64_t cols, int32_t activation) {
-  overRows(cpu, rows, cols * 4, [&](int64_t from, int64_t to) {
+  overRows(cpu, rows, cols * 4, [=](int64_t from, int64_t to) {
     for (int64_t r = from; r < to; r++) {
       cpu->kernels->gate(out + r * out_stride, gate_up + r * stride, gate_up + r * stride + cols, cols, activation);
     }
@@ -285,7 +322,14 @@ int32_t lathe_cpu_gather_rows(lathe_cpu* cpu, float* out, int64_t out_stride, co
       return LATHE_BAD_ROW;
     }
   }
-  overRows(cpu, count, cols, [&](int64_t from, int64_t to) {
+  bool own = true; /* each row is taken from its own place */
+  for (int64_t i = 0; i < count && own; i++) {
+    own = rows[i] == i;
+  }
+  if (!own) {
+    cpu->chain.finish();
+  }
+  overRows(cpu, count, cols, [=](int64_t from, int64_t to) {
     for (int64_t i = from; i < to; i++) {
       std::memcpy(out + i * out_stride, x + rows[i] * x_stride, size_t(cols) * 4);
     }
@@ -294,7 +338,7 @@ int32_t lathe_cpu_gather_rows(lathe_cpu* cpu, float* out, int64_t out_stride, co
 }
 
 int32_t lathe_cpu_argmax(lathe_cpu* cpu, int32_t* out, const float* x, int64_t x_stride, int64_t rows, int64_t cols) {
-  overRows(cpu, rows, cols, [&](int64_t from, int64_t to) {
+  overRows(cpu, rows, cols, [=](int64_t from, int64_t to) {
     for (int64_t r = from; r < to; r++) {
       out[r] = cpu->kernels->argmax(x + r * x_stride, cols);
     }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 #include <vector>
+#include "chain.h"
 #include "kernels.h"
 #include "pool.h"
 
@@ -23,17 +24,27 @@ class Scratch {
 
 struct lathe_cpu {
   const lathe::Kernels* kernels;
-  lathe::Pool pool;
   std::unique_ptr<Scratch[]> scratch;
+  lathe::Chain chain;
+  lathe::Pool pool;
   explicit lathe_cpu(const lathe::Kernels* chosen, int threads)
-      : kernels(chosen), pool(threads), scratch(new Scratch[size_t(threads)]) {}
+      : kernels(chosen), scratch(new Scratch[size_t(threads)]), chain(threads), pool(threads, chain) {}
   /* Grows every thread's scratch; false where memory is short. */
   bool reserve(int64_t floats);
+
+ private:
+  int64_t reserved_ = 0;
 };
 
-/* Rows in pieces, by several threads where there are enough elements to make it worth waking them. */
+/* body(from, to) for rows in pieces: as the next operation of a chain, or by several threads where there are enough
+ * elements to make it worth waking them. The body captures by value, since a chain goes on after this has returned. */
 template <class F> void overRows(lathe_cpu* cpu, int64_t rows, int64_t elements_per_row, F body) {
   constexpr int64_t kWorthThreads = 1 << 17;
+  if (cpu->chain.goesOn(rows)) {
+    cpu->chain.add(cpu->pool, rows, [body](int64_t from, int64_t to, int) { body(from, to); });
+    return;
+  }
+  cpu->chain.finish();
   if (cpu->pool.threads() == 1 || rows * elements_per_row < kWorthThreads) {
     body(int64_t(0), rows);
     return;

@@ -64,6 +64,10 @@ LATHE_API void lathe_cpu_close(lathe_cpu*);
 /* The bit of the instruction set that was chosen. */
 LATHE_API int32_t lathe_cpu_isa(const lathe_cpu*);
 
+/* Results may be looked at, and memory be reused, when this has returned: an operation may return before its work is
+ * done. */
+LATHE_API int32_t lathe_cpu_finish(lathe_cpu*);
+
 /* Measured, all threads together: bytes read per second from a buffer much larger than the caches, and F32 fused
  * multiply-adds from registers, counted as two operations. Best of `repeats`; negative where memory is short. */
 LATHE_API double lathe_cpu_measure_bandwidth(lathe_cpu*, int64_t buffer_bytes, int32_t repeats);

@@ -14,6 +14,10 @@ constexpr int64_t kHandOverNanos = 150;
 constexpr int64_t kSmallNanos = 40'000;
 constexpr int64_t kRowsOfATile = 8;
 
+/* A few tokens with weights that each thread's own cache can hold: they are chained, and every thread reads all. */
+constexpr int64_t kOwnCacheBytes = 1 << 19;
+constexpr int64_t kWorthChainNanos = 400;
+
 /* What one thread does in a nanosecond: bytes that a cache holds from call to call, bytes that it does not, and
  * multiply-adds. Rough, and no more is needed: products of half a microsecond are about even either way. */
 constexpr int64_t kCachedBytesPerNano = 64;
@@ -33,8 +37,10 @@ int64_t bytesPerColumn8(const lathe_weight& w) { /* of a row, in eighths of a by
   }
 }
 
+int64_t bytesOf(const lathe_weight& w) { return w.rows * w.cols * bytesPerColumn8(w) / 8; }
+
 int64_t nanos(const lathe_weight& w, int64_t tokens) {
-  int64_t bytes = w.rows * w.cols * bytesPerColumn8(w) / 8;
+  int64_t bytes = bytesOf(w);
   int64_t rate = bytes <= kCacheBytes ? kCachedBytesPerNano : kMemoryBytesPerNano;
   return std::max(bytes / rate, w.rows * w.cols * tokens / kMultiplyAddsPerNano);
 }
@@ -64,9 +70,24 @@ int32_t lathe_cpu_linear(lathe_cpu* cpu, float* out, int64_t out_stride, const f
     return LATHE_NO_MEMORY;
   }
   int64_t work = 0;
+  int64_t bytes = 0;
   for (int64_t i = 0; i < count; i++) {
     work += nanos(parts[i], tokens);
+    bytes += bytesOf(parts[i]);
   }
+  if (bytes <= kOwnCacheBytes && cpu->chain.fits(tokens) && (cpu->chain.goesOn(tokens) || work >= kWorthChainNanos)) {
+    auto rows = [=](int64_t from, int64_t to, int thread) {
+      for (int64_t i = 0, column = 0; i < count; i++) {
+        cpu->kernels->linear(parts[i], 0, parts[i].rows, x + from * x_stride, x_stride, to - from,
+                             out + from * out_stride + column, out_stride, bias ? bias + column : nullptr, add != 0,
+                             cpu->scratch[size_t(thread)].floats(0));
+        column += parts[i].rows;
+      }
+    };
+    cpu->chain.add(cpu->pool, tokens, rows);
+    return LATHE_OK;
+  }
+  cpu->chain.finish();
   int threads = cpu->pool.threads();
   if (threads == 1 || work < kWorthThreadsNanos) {
     for (int64_t i = 0, column = 0; i < count; i++) {

@@ -1,4 +1,6 @@
 #include "pool.h"
+#include <sched.h>
+#include "chain.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -10,6 +12,7 @@ namespace {
 /* Some 1 to 2 milliseconds: longer than what lies between two generations. A worker that sleeps is often woken on the
  * processor of its caller, where it waits for many steps instead of helping. */
 constexpr int kSpins = 80000;
+constexpr int kSpinsBeforeYielding = 2000;
 
 void pauseCpu() {
 #if defined(__x86_64__)
@@ -19,7 +22,15 @@ void pauseCpu() {
 
 } // namespace
 
-Pool::Pool(int threads) : threads_(threads) {
+void relax(int spin) {
+  if (spin < kSpinsBeforeYielding) {
+    pauseCpu();
+  } else {
+    sched_yield();
+  }
+}
+
+Pool::Pool(int threads, Chain& chain) : threads_(threads), chain_(chain) {
   for (int thread = 1; thread < threads; thread++) {
     workers_.emplace_back([this, thread] { work(thread); });
   }
@@ -61,10 +72,7 @@ void Pool::run(TaskFunction function, void* argument, int64_t tasks) {
   job_.ticket.store(number << 32 | uint64_t(tasks - 1), std::memory_order_release);
   /* Unordered with the store above, which therefore need not have arrived: a worker that falls asleep in this moment
    * may be missed. It then misses this job, whose tasks the caller does, and is woken for the next. */
-  if (sleepers_.load(std::memory_order_relaxed) != 0) {
-    wake_.fetch_add(1, std::memory_order_release);
-    wake_.notify_all();
-  }
+  wake();
   function(argument, 0, 0);
   uint32_t others = uint32_t(tasks - 1);
   if (done_.load(std::memory_order_acquire) - before == others) {
@@ -86,11 +94,15 @@ void Pool::run(TaskFunction function, void* argument, int64_t tasks) {
   }
 }
 
+bool Pool::hasWork(int thread) const {
+  return (job_.ticket.load(std::memory_order_relaxed) & 0xffffffffu) != 0 || chain_.waits(thread);
+}
+
 /* Until there are tasks, or the pool ends. */
-void Pool::sleep() {
+void Pool::sleep(int thread) {
   uint32_t seen = wake_.load(std::memory_order_acquire);
   sleepers_.fetch_add(1, std::memory_order_seq_cst);
-  if ((job_.ticket.load(std::memory_order_seq_cst) & 0xffffffffu) == 0 && !stop_.load(std::memory_order_seq_cst)) {
+  if (!hasWork(thread) && !stop_.load(std::memory_order_seq_cst)) {
     wake_.wait(seen, std::memory_order_acquire);
   }
   sleepers_.fetch_sub(1, std::memory_order_seq_cst);
@@ -100,13 +112,16 @@ void Pool::work(int thread) {
   while (!stop_.load(std::memory_order_acquire)) {
     bool found = false;
     for (int spin = 0; spin < kSpins && !found; spin++) {
-      found = (job_.ticket.load(std::memory_order_relaxed) & 0xffffffffu) != 0;
+      found = hasWork(thread);
       if (!found) {
         pauseCpu();
       }
     }
     if (!found) {
-      sleep();
+      sleep(thread);
+    }
+    if (chain_.waits(thread)) {
+      chain_.follow(thread);
     }
     uint32_t task;
     while (claim(task)) {

@@ -13,23 +13,38 @@
 
 namespace lathe {
 
+class Chain;
+
+/* A moment's rest for one who spins; after many the processor is offered to others. */
+void relax(int spin);
+
 using TaskFunction = void (*)(void* job, int64_t task, int thread);
 
 class Pool {
  public:
-  explicit Pool(int threads);
+  /* Workers follow the chain, too; it must outlive the pool. */
+  Pool(int threads, Chain& chain);
   ~Pool();
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
   int threads() const { return threads_; }
   void run(TaskFunction function, void* job, int64_t tasks);
+  /* For those that sleep; one that falls asleep in this moment may be missed. */
+  void wake() {
+    if (sleepers_.load(std::memory_order_relaxed) != 0) {
+      wake_.fetch_add(1, std::memory_order_release);
+      wake_.notify_all();
+    }
+  }
 
  private:
   void work(int thread);
   bool claim(uint32_t& task);
-  void sleep();
+  bool hasWork(int thread) const;
+  void sleep(int thread);
 
   int threads_;
+  Chain& chain_;
   /* What a worker that spins looks at and what it then needs lie in one line, so that one transfer brings both. */
   struct alignas(64) Job {
     std::atomic<uint64_t> ticket{0}; /* job number above, tasks left below */

@@ -5,7 +5,7 @@
 
 int32_t lathe_cpu_layer_norm(lathe_cpu* cpu, float* out, const float* x, const float* weight, const float* bias,
                              int64_t rows, int64_t cols, float epsilon) {
-  overRows(cpu, rows, cols, [&](int64_t from, int64_t to) {
+  overRows(cpu, rows, cols, [=](int64_t from, int64_t to) {
     for (int64_t r = from; r < to; r++) {
       cpu->kernels->layer_norm(out + r * cols, x + r * cols, weight, bias, cols, epsilon);
     }
@@ -15,7 +15,7 @@ int32_t lathe_cpu_layer_norm(lathe_cpu* cpu, float* out, const float* x, const f
 
 int32_t lathe_cpu_add_rms_norm(lathe_cpu* cpu, float* out, const float* x, const float* weight, int64_t rows,
                                int64_t cols, float epsilon) {
-  overRows(cpu, rows, cols, [&](int64_t from, int64_t to) {
+  overRows(cpu, rows, cols, [=](int64_t from, int64_t to) {
     for (int64_t r = from; r < to; r++) {
       cpu->kernels->add_rms_norm(out + r * cols, x + r * cols, weight, cols, epsilon);
     }
@@ -26,7 +26,7 @@ int32_t lathe_cpu_add_rms_norm(lathe_cpu* cpu, float* out, const float* x, const
 int32_t lathe_cpu_norm_heads(lathe_cpu* cpu, float* qkv, int64_t stride, int64_t tokens, const float* query_weight,
                              const float* key_weight, int32_t heads, int32_t kv_heads, int32_t head_dim,
                              float epsilon) {
-  overRows(cpu, tokens, int64_t(heads + kv_heads) * head_dim, [&](int64_t from, int64_t to) {
+  overRows(cpu, tokens, int64_t(heads + kv_heads) * head_dim, [=](int64_t from, int64_t to) {
     for (int64_t t = from; t < to; t++) {
       for (int64_t h = 0; h < heads + kv_heads; h++) {
         float* head = qkv + t * stride + h * head_dim;
@@ -45,20 +45,22 @@ int32_t lathe_cpu_append(lathe_cpu* cpu, const float* qkv, int64_t stride, int64
       return LATHE_BAD_SLOT;
     }
   }
-  for (int64_t t = 0; t < tokens; t++) {
-    for (int64_t h = 0; h < kv_heads; h++) {
-      const float* key = qkv + t * stride + (heads + h) * head_dim;
-      const float* value = key + int64_t(kv_heads) * head_dim;
-      int64_t at = ((slots[t] / page_size * kv_heads + h) * page_size + slots[t] % page_size) * head_dim;
-      if (half) {
-        cpu->kernels->to_half(keys + 2 * at, key, head_dim);
-        cpu->kernels->to_half(values + 2 * at, value, head_dim);
-      } else {
-        std::memcpy(keys + 4 * at, key, size_t(head_dim) * 4);
-        std::memcpy(values + 4 * at, value, size_t(head_dim) * 4);
+  overRows(cpu, tokens, int64_t(kv_heads) * head_dim, [=](int64_t from, int64_t to) {
+    for (int64_t t = from; t < to; t++) {
+      for (int64_t h = 0; h < kv_heads; h++) {
+        const float* key = qkv + t * stride + (heads + h) * head_dim;
+        const float* value = key + int64_t(kv_heads) * head_dim;
+        int64_t at = ((slots[t] / page_size * kv_heads + h) * page_size + slots[t] % page_size) * head_dim;
+        if (half) {
+          cpu->kernels->to_half(keys + 2 * at, key, head_dim);
+          cpu->kernels->to_half(values + 2 * at, value, head_dim);
+        } else {
+          std::memcpy(keys + 4 * at, key, size_t(head_dim) * 4);
+          std::memcpy(values + 4 * at, value, size_t(head_dim) * 4);
+        }
       }
     }
-  }
+  });
   return LATHE_OK;
 }
 
@@ -69,6 +71,7 @@ int32_t lathe_cpu_add_embedding(lathe_cpu* cpu, float* out, const lathe_weight* 
       return LATHE_BAD_ROW;
     }
   }
+  cpu->chain.finish();
   if (!cpu->reserve(table->cols + 16)) {
     return LATHE_NO_MEMORY;
   }
@@ -92,14 +95,14 @@ int32_t lathe_cpu_add_embedding(lathe_cpu* cpu, float* out, const lathe_weight* 
 
 int32_t lathe_cpu_activate(lathe_cpu* cpu, float* out, const float* x, int64_t rows, int64_t cols,
                            int32_t activation) {
-  overRows(cpu, rows, cols * 4, [&](int64_t from, int64_t to) {
+  overRows(cpu, rows, cols * 4, [=](int64_t from, int64_t to) {
     cpu->kernels->activate(out + from * cols, x + from * cols, (to - from) * cols, activation);
   });
   return LATHE_OK;
 }
 
 int32_t lathe_cpu_scale(lathe_cpu* cpu, float* x, int64_t rows, int64_t cols, float factor) {
-  overRows(cpu, rows, cols, [&](int64_t from, int64_t to) {
+  overRows(cpu, rows, cols, [=](int64_t from, int64_t to) {
     for (int64_t i = from * cols; i < to * cols; i++) {
       x[i] *= factor;
     }
@@ -108,7 +111,7 @@ int32_t lathe_cpu_scale(lathe_cpu* cpu, float* x, int64_t rows, int64_t cols, fl
 }
 
 int32_t lathe_cpu_soft_cap(lathe_cpu* cpu, float* x, int64_t rows, int64_t cols, float cap) {
-  overRows(cpu, rows, cols * 4, [&](int64_t from, int64_t to) {
+  overRows(cpu, rows, cols * 4, [=](int64_t from, int64_t to) {
     cpu->kernels->soft_cap(x + from * cols, (to - from) * cols, cap);
   });
   return LATHE_OK;

@@ -30,6 +30,7 @@ final class Floors {
           List.of("tokenize"),
           List.of("checkpoint"),
           List.of("tensor"),
+          List.of("files"),
           List.of("error"));
 
   /** Calls within a row that the design wants, as "from to". */

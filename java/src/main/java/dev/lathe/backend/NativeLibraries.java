@@ -1,15 +1,14 @@
 package dev.lathe.backend;
 
+import dev.lathe.files.Unpacked;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.net.URI;
 import java.net.URISyntaxException;
 import java.net.URL;
-import java.nio.file.FileSystemException;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
@@ -85,41 +84,17 @@ public final class NativeLibraries {
         : "component '" + component + "' was " + state + ", but without this file";
   }
 
-  /**
-   * Copies a packed resource to a folder named by its content, so that versions never mix. The file
-   * keeps its name, which the dynamic linker compares, and appears whole or not at all, because
-   * several JVMs may extract it at once.
-   */
+  /** Unpacked to a folder named by its content. */
   private static Path extract(URL url, String relative) throws IOException {
     byte[] content;
     try (InputStream in = url.openStream()) {
       content = in.readAllBytes();
     }
-    Path folder = cacheRoot().resolve(sha256(content).substring(0, 32));
-    Path target = folder.resolve(relative.substring(relative.lastIndexOf('/') + 1));
-    if (Files.exists(target)) {
-      return target;
-    }
-    Files.createDirectories(folder);
-    Path part = Files.createTempFile(folder, "extract", ".part");
-    try {
-      Files.write(part, content);
-      Files.move(part, target, StandardCopyOption.ATOMIC_MOVE);
-    } catch (FileSystemException e) {
-      throw new IOException("can't write " + target + "; is there room, and is it writable?", e);
-    } finally {
-      Files.deleteIfExists(part);
-    }
-    return target;
-  }
-
-  private static Path cacheRoot() {
-    String xdg = System.getenv("XDG_CACHE_HOME");
-    Path base =
-        xdg == null || xdg.isEmpty()
-            ? Path.of(System.getProperty("user.home"), ".cache")
-            : Path.of(xdg);
-    return base.resolve("lathe");
+    return Unpacked.file(
+        sha256(content).substring(0, 32),
+        relative.substring(relative.lastIndexOf('/') + 1),
+        content.length,
+        () -> new ByteArrayInputStream(content));
   }
 
   private static String sha256(byte[] content) {

@@ -43,6 +43,14 @@ public interface Checkpoint extends AutoCloseable {
   /** True where {@link #weight} would find the module. */
   boolean hasWeight(String module);
 
+  /**
+   * The matrix of a module with rows and columns exchanged, where the file stores it so: GGUF has
+   * GPT-2's matrices [outputs, inputs], Hugging Face [inputs, outputs].
+   */
+  default Optional<Weight> transposed(String module) {
+    return Optional.empty();
+  }
+
   /** {@code config.json}, as it is. */
   ObjectNode config();
 

@@ -4,6 +4,7 @@ import dev.lathe.error.InvalidInputException;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Floats;
 import dev.lathe.tensor.Tensor;
+import dev.lathe.tensor.Weight;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Map;
@@ -25,9 +26,26 @@ public final class CheckpointValidation {
   public static void requireFinite(Checkpoint checkpoint) {
     for (Map.Entry<String, TensorInfo> entry : checkpoint.tensors().entrySet()) {
       if (entry.getValue().dtype().isFloating()) {
-        requireFinite(checkpoint.tensor(entry.getKey()), checkpoint.path() + ": " + entry.getKey());
+        requireFinite(
+            stored(checkpoint, entry.getKey()), checkpoint.path() + ": " + entry.getKey());
       }
     }
+  }
+
+  /**
+   * The tensor, or where it is stored transposed what is stored: the other one would be a copy. The
+   * codes of INT8 are always finite, its scales are what to look at.
+   */
+  private static Tensor stored(Checkpoint checkpoint, String name) {
+    if (!name.endsWith(WeightFormat.WEIGHT)) {
+      return checkpoint.tensor(name);
+    }
+    String module = name.substring(0, name.length() - WeightFormat.WEIGHT.length());
+    return switch (checkpoint.transposed(module).orElse(null)) {
+      case Weight.Dense dense -> dense.values();
+      case Weight.Int8 int8 -> int8.scales();
+      case null, default -> checkpoint.tensor(name);
+    };
   }
 
   /**

@@ -37,9 +37,6 @@ public final class Conversion {
    */
   public record Result(Path out, long bytes, List<Layer> layers, List<String> notes) {}
 
-  /** Buffers of old checkpoints that follow from the configuration. */
-  private static final String DERIVED = ".rotary_emb.inv_freq";
-
   private Conversion() {}
 
   /**
@@ -126,10 +123,6 @@ public final class Conversion {
   static Lineage lineage(Checkpoint in, String what, Optional<Type> type, String tool) {
     String technique = what + type.map(t -> " " + t.name().toLowerCase(Locale.ROOT)).orElse("");
     return in.lineage().with(new Lineage.Step(in.hash(), technique, tool));
-  }
-
-  static boolean isDerived(String tensor) {
-    return tensor.endsWith(DERIVED);
   }
 
   /** A row of a matrix, or a whole vector, as numbers. */

@@ -2,63 +2,53 @@ package dev.lathe.checkpoint;
 
 import dev.lathe.error.InvalidInputException;
 import java.util.Arrays;
-import java.util.LinkedHashMap;
-import java.util.Map;
-import java.util.Optional;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
- * What a GGUF file calls the parts of a model, and what Hugging Face calls them: one constant for
- * each architecture. A further one is a line here.
- *
- * <p>Rotary embedding turns pairs of elements. GGUF's {@code llama} pairs neighbours (0 with 1, 2
- * with 3), Hugging Face's the first half of a head with the second; so the rows of the query and
- * key matrices of that architecture lie in another order. The others pair as Hugging Face does.
+ * The architectures of GGUF files: what each is called, its names, and what of its tensors lies
+ * there otherwise than in Hugging Face's files.
  */
+@SuppressWarnings("ImmutableEnumChecker") // the names are never changed
 enum GgufArchitecture {
-  LLAMA("llama", "LlamaForCausalLM", "llama", true),
-  QWEN2("qwen2", "Qwen2ForCausalLM", "qwen2", false),
-  QWEN3("qwen3", "Qwen3ForCausalLM", "qwen3", false);
+  LLAMA("llama", "LlamaForCausalLM", "llama", GgufNames.LLAMA),
 
-  /** The same for all of them; an architecture that lacks a part just never has the tensor. */
-  private static final Map<String, String> MODULES =
-      Map.ofEntries(
-          Map.entry("token_embd", "model.embed_tokens"),
-          Map.entry("output_norm", "model.norm"),
-          Map.entry("output", "lm_head"),
-          Map.entry("blk.N.attn_norm", "model.layers.N.input_layernorm"),
-          Map.entry("blk.N.attn_q", "model.layers.N.self_attn.q_proj"),
-          Map.entry("blk.N.attn_k", "model.layers.N.self_attn.k_proj"),
-          Map.entry("blk.N.attn_v", "model.layers.N.self_attn.v_proj"),
-          Map.entry("blk.N.attn_output", "model.layers.N.self_attn.o_proj"),
-          Map.entry("blk.N.attn_q_norm", "model.layers.N.self_attn.q_norm"),
-          Map.entry("blk.N.attn_k_norm", "model.layers.N.self_attn.k_norm"),
-          Map.entry("blk.N.ffn_norm", "model.layers.N.post_attention_layernorm"),
-          Map.entry("blk.N.ffn_gate", "model.layers.N.mlp.gate_proj"),
-          Map.entry("blk.N.ffn_up", "model.layers.N.mlp.up_proj"),
-          Map.entry("blk.N.ffn_down", "model.layers.N.mlp.down_proj"));
+  /** Llama with a window: the format has no other name for it. */
+  MISTRAL("llama", "MistralForCausalLM", "mistral", GgufNames.LLAMA),
+  QWEN2("qwen2", "Qwen2ForCausalLM", "qwen2", GgufNames.LLAMA),
+  QWEN3("qwen3", "Qwen3ForCausalLM", "qwen3", GgufNames.QWEN3),
+  PHI3("phi3", "Phi3ForCausalLM", "phi3", GgufNames.PHI3),
+  GEMMA2("gemma2", "Gemma2ForCausalLM", "gemma2", GgufNames.GEMMA2),
+  GPT2("gpt2", "GPT2LMHeadModel", "gpt2", GgufNames.GPT2);
 
-  private static final Map<String, String> MODULES_BACK =
-      MODULES.entrySet().stream().collect(Collectors.toMap(Map.Entry::getValue, Map.Entry::getKey));
+  /** How a tensor differs from the one that Hugging Face has. */
+  enum Change {
+    NONE,
 
-  private static final Pattern LAYER =
-      Pattern.compile("(blk|model\\.layers)\\.(0|[1-9]\\d{0,5})\\.");
-  private static final Pattern SUFFIX = Pattern.compile("\\.(weight|bias)$");
+    /**
+     * Rotary embedding turns pairs of elements. Here neighbours are paired (0 with 1, 2 with 3),
+     * there the first half of a head with the second: {@link GgufRows}.
+     */
+    ROWS,
+
+    /** [outputs, inputs] here, [inputs, outputs] there. */
+    TRANSPOSED,
+
+    /** A norm multiplies by the stored number here, by 1 more than that there. */
+    PLUS_ONE
+  }
 
   private final String ggufName;
   private final String className;
   private final String modelType;
-  private final boolean pairsNeighbours;
+  private final GgufNames names;
 
-  GgufArchitecture(String ggufName, String className, String modelType, boolean pairsNeighbours) {
+  GgufArchitecture(String ggufName, String className, String modelType, GgufNames names) {
     this.ggufName = ggufName;
     this.className = className;
     this.modelType = modelType;
-    this.pairsNeighbours = pairsNeighbours;
+    this.names = names;
   }
 
   /** {@code general.architecture}, and the prefix of the metadata keys. */
@@ -75,17 +65,54 @@ enum GgufArchitecture {
     return modelType;
   }
 
-  /** Which rows of a module lie in the order of {@link GgufRows}: none, queries, or keys. */
-  boolean isRotated(String huggingFaceTensor) {
-    return pairsNeighbours && (isQuery(huggingFaceTensor) || isKey(huggingFaceTensor));
+  GgufNames names() {
+    return names;
   }
 
-  static boolean isQuery(String huggingFaceTensor) {
-    return huggingFaceTensor.contains(".q_proj.");
+  /** A metadata key of the architecture. */
+  String key(String rest) {
+    return ggufName + "." + rest;
   }
 
-  private static boolean isKey(String huggingFaceTensor) {
-    return huggingFaceTensor.contains(".k_proj.");
+  /** What a tensor, or part of a module, is done to on its way. */
+  Change change(String huggingFaceTensor) {
+    return switch (this) {
+      case LLAMA, MISTRAL ->
+          huggingFaceTensor.contains(".q_proj.") || huggingFaceTensor.contains(".k_proj.")
+              ? Change.ROWS
+              : Change.NONE;
+      case GEMMA2 -> huggingFaceTensor.endsWith("norm.weight") ? Change.PLUS_ONE : Change.NONE;
+      case GPT2 ->
+          huggingFaceTensor.matches(".*\\.c_(attn|proj|fc)\\.weight")
+              ? Change.TRANSPOSED
+              : Change.NONE;
+      case QWEN2, QWEN3, PHI3 -> Change.NONE;
+    };
+  }
+
+  /** True where rows of query and key are exchanged. */
+  boolean pairsNeighbours() {
+    return this == LLAMA || this == MISTRAL;
+  }
+
+  /** True where a file may have {@link GgufRope#TENSOR}. */
+  boolean hasRopeFactors() {
+    return this == LLAMA || this == MISTRAL;
+  }
+
+  /** A tensor's name without what some files put before it. */
+  String bare(String huggingFaceTensor) {
+    String prefix = "transformer.";
+    return this == GPT2 && huggingFaceTensor.startsWith(prefix)
+        ? huggingFaceTensor.substring(prefix.length())
+        : huggingFaceTensor;
+  }
+
+  /** True for a buffer of old checkpoints that follows from the configuration. */
+  boolean isDerived(String huggingFaceTensor) {
+    return this == GPT2
+        ? huggingFaceTensor.endsWith(".attn.bias") || huggingFaceTensor.endsWith(".masked_bias")
+        : huggingFaceTensor.endsWith(".rotary_emb.inv_freq");
   }
 
   /** The architecture of a file. */
@@ -95,13 +122,17 @@ enum GgufArchitecture {
             .string("general.architecture")
             .orElseThrow(
                 () -> new InvalidInputException(where + ": general.architecture is missing"));
-    return Arrays.stream(values())
-        .filter(architecture -> architecture.ggufName.equals(name))
-        .findFirst()
-        .orElseThrow(() ->
-            new InvalidInputException(
-                "%s: general.architecture \"%s\" is not known; known are %s"
-                    .formatted(where, name, names())));
+    GgufArchitecture found =
+        Arrays.stream(values())
+            .filter(architecture -> architecture.ggufName.equals(name))
+            .findFirst()
+            .orElseThrow(() ->
+                new InvalidInputException(
+                    "%s: general.architecture \"%s\" is not known; known are %s"
+                        .formatted(where, name, known())));
+    return found == LLAMA && metadata.integer(LLAMA.key(GgufWindow.SIZE)).orElse(0) > 0
+        ? MISTRAL
+        : found;
   }
 
   /** The architecture of a {@code config.json}. */
@@ -114,47 +145,18 @@ enum GgufArchitecture {
         .orElseThrow(() ->
             new InvalidInputException(
                 "%s: architecture \"%s\" cannot be written as GGUF by this version; it writes %s"
-                    .formatted(where, name, names())));
+                    .formatted(
+                        where,
+                        name,
+                        Arrays.stream(values())
+                            .map(a -> a.className)
+                            .collect(Collectors.joining(", ")))));
   }
 
-  private static String names() {
-    return Arrays.stream(values()).map(a -> a.ggufName).collect(Collectors.joining(", "));
-  }
-
-  /** The Hugging Face name of a tensor; empty where the table has none. */
-  static Optional<String> huggingFace(String ggufTensor) {
-    return translate(ggufTensor, MODULES, "blk", "model.layers");
-  }
-
-  /** The name in a GGUF file; empty where the table has none. */
-  static Optional<String> gguf(String huggingFaceTensor) {
-    return translate(huggingFaceTensor, MODULES_BACK, "model.layers", "blk");
-  }
-
-  private static Optional<String> translate(
-      String tensor, Map<String, String> table, String from, String to) {
-    Matcher suffix = SUFFIX.matcher(tensor);
-    if (!suffix.find()) {
-      return Optional.empty();
-    }
-    String module = tensor.substring(0, suffix.start());
-    Matcher layer = LAYER.matcher(module);
-    boolean inLayer = layer.lookingAt() && layer.group(1).equals(from);
-    String general = inLayer ? from + ".N." + module.substring(layer.end()) : module;
-    return Optional.ofNullable(table.get(general))
-        .map(name ->
-            (inLayer ? name.replace(to + ".N.", to + "." + layer.group(2) + ".") : name)
-                + suffix.group());
-  }
-
-  /** The layer that a Hugging Face name belongs to; empty where to none. */
-  static Optional<Integer> layer(String huggingFaceTensor) {
-    Matcher layer = LAYER.matcher(huggingFaceTensor);
-    return layer.lookingAt() ? Optional.of(Integer.valueOf(layer.group(2))) : Optional.empty();
-  }
-
-  /** For tests: each name of the table with its translation. */
-  static Map<String, String> modules() {
-    return new LinkedHashMap<>(MODULES);
+  private static String known() {
+    return Arrays.stream(values())
+        .map(a -> a.ggufName)
+        .distinct()
+        .collect(Collectors.joining(", "));
   }
 }

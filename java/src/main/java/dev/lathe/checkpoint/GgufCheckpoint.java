@@ -1,14 +1,20 @@
 package dev.lathe.checkpoint;
 
+import static java.nio.ByteOrder.LITTLE_ENDIAN;
+
+import dev.lathe.checkpoint.GgufArchitecture.Change;
 import dev.lathe.error.InvalidInputException;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Floats;
 import dev.lathe.tensor.Tensor;
+import dev.lathe.tensor.Transposition;
 import dev.lathe.tensor.Weight;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
@@ -31,10 +37,8 @@ final class GgufCheckpoint implements Checkpoint {
   static final String TOKENIZER_CONFIG_JSON = "tokenizer_config.json";
   static final String LINEAGE = "lathe.lineage";
 
-  /** Llama 3's correction of the rotation's frequencies. */
-  private static final String ROPE_FREQUENCIES = "rope_freqs.weight";
-
-  private static final long ALIGNMENT_BYTES = 64;
+  static final String HEAD = "output.weight";
+  private static final String EMBEDDING = "token_embd.weight";
 
   private enum Part {
     VALUES,
@@ -42,19 +46,31 @@ final class GgufCheckpoint implements Checkpoint {
     SCALES
   }
 
-  private record Located(GgufFile.Entry entry, Part part) {}
+  /** Where a tensor comes from. */
+  private record Located(GgufFile.Entry entry, Part part, Change change) {}
 
   private final GgufFile file;
   private final Arena arena;
   private final GgufArchitecture architecture;
   private final ObjectNode config;
-  private final GgufRows rows;
+  private final Optional<GgufRows> rows;
   private final Map<String, Located> located = new HashMap<>();
   private final Map<String, TensorInfo> tensors = new LinkedHashMap<>();
-  private final Map<String, Tensor> made = new ConcurrentHashMap<>();
+
+  /** Of matrices that are transposed: what lies in the file, [outputs, inputs]. */
+  private final Map<String, Located> storedLocated = new HashMap<>();
+
+  private final Map<String, TensorInfo> stored = new HashMap<>();
+  private final Map<Located, Tensor> made = new ConcurrentHashMap<>();
+
+  /** Apart from those made, because they are made of them. */
+  private final Map<Located, Tensor> turned = new ConcurrentHashMap<>();
+
   private final Map<String, Weight> weights = new ConcurrentHashMap<>();
   private final Map<String, Optional<byte[]>> contents = new ConcurrentHashMap<>();
+  private final Map<String, Weight> transposed = new ConcurrentHashMap<>();
   private final WeightReader weightReader;
+  private final WeightReader storedReader;
   private final Lineage lineage;
   private String hash;
 
@@ -66,16 +82,28 @@ final class GgufCheckpoint implements Checkpoint {
     this.arena = arena;
     String where = file.path().toString();
     this.architecture = GgufArchitecture.of(file.metadata(), where);
-    file.tensors().forEach(this::locate);
+    boolean copiedHead = architecture == GgufArchitecture.GPT2 && headIsACopy(file);
+    file.tensors().stream()
+        .filter(entry -> !copiedHead || !entry.name().equals(HEAD))
+        .forEach(this::locate);
     GgufConfig reader = new GgufConfig(file.metadata(), architecture, tensors.keySet(), where);
-    TensorInfo embedding = tensors.get("model.embed_tokens.weight");
+    TensorInfo embedding = tensors.get(architecture.names().huggingFace(EMBEDDING).orElseThrow());
     if (embedding == null) {
       throw bad("token_embd.weight is missing; a model has it");
     }
-    this.config = reader.read(embedding.shape().getFirst());
-    this.rows = new GgufRows(reader.headDim());
-    checkLayersAndHeads();
+    boolean rotates = architecture != GgufArchitecture.GPT2;
+    this.config =
+        reader.read(
+            embedding.shape().getFirst(),
+            rotates ? ropeFactors(reader.headDim()) : Optional.empty());
+    this.rows =
+        architecture.pairsNeighbours()
+            ? Optional.of(new GgufRows(reader.headDim()))
+            : Optional.empty();
+    checkLayersAndHeads(reader.layers());
     this.weightReader = new WeightReader(tensors, this::tensor, arena, where);
+    this.storedReader =
+        new WeightReader(stored, n -> tensor(stored.get(n), storedLocated.get(n)), arena, where);
     this.lineage =
         file.metadata()
             .string(LINEAGE)
@@ -84,37 +112,98 @@ final class GgufCheckpoint implements Checkpoint {
             .orElse(Lineage.NONE);
   }
 
+  /** GPT-2 ties its head to the embedding; files of it have it twice, as some engines want it. */
+  private static boolean headIsACopy(GgufFile file) {
+    Map<String, GgufFile.Entry> byName = new HashMap<>();
+    file.tensors().forEach(entry -> byName.put(entry.name(), entry));
+    GgufFile.Entry head = byName.get(HEAD);
+    GgufFile.Entry embedding = byName.get(EMBEDDING);
+    return head != null
+        && embedding != null
+        && head.type() == embedding.type()
+        && Arrays.equals(head.shape(), embedding.shape())
+        && file.data(head).mismatch(file.data(embedding)) == -1;
+  }
+
   private void locate(GgufFile.Entry entry) {
-    if (entry.name().equals(ROPE_FREQUENCIES)) {
-      throw bad(
-          ROPE_FREQUENCIES
-              + " corrects the frequencies of rotary embedding, which is not read yet");
+    if (entry.name().equals(GgufRope.TENSOR) && architecture.hasRopeFactors()) {
+      return; // part of the configuration
     }
     String name =
-        GgufArchitecture.huggingFace(entry.name())
+        architecture
+            .names()
+            .huggingFace(entry.name())
             .orElseThrow(() ->
                 bad(
-                    "tensor %s is none that the architecture %s has here; leaving it out could change what the model computes"
-                        .formatted(entry.name(), architecture.ggufName())));
+                    "tensor %s is none that the architecture %s has here%s; leaving it out could change what the model computes"
+                        .formatted(
+                            entry.name(),
+                            architecture.ggufName(),
+                            entry.name().startsWith("rope_factors_")
+                                ? " (RoPE scaling \"longrope\" is not run)"
+                                : "")));
     long[] shape = entry.shape();
     if (shape.length > 2) {
       throw bad(
           "tensor %s has %d dimensions; tensors of this architecture have one or two"
               .formatted(entry.name(), shape.length));
     }
-    if (entry.type() == GgmlType.Q8_0 && shape.length == 2 && name.endsWith(WeightFormat.WEIGHT)) {
-      String scale = name + WeightFormat.SCALE.substring(WeightFormat.WEIGHT.length());
-      long groups = shape[1] / GgmlType.Q8_0.blockElements();
-      put(TensorInfo.of(name, DType.I8, shape), new Located(entry, Part.CODES));
-      put(TensorInfo.of(scale, DType.F32, shape[0], groups), new Located(entry, Part.SCALES));
+    Change change = architecture.change(name);
+    if (change == Change.TRANSPOSED && shape.length == 2) {
+      tensors.put(name, TensorInfo.of(name, dtype(entry.type()), shape[1], shape[0]));
+      located.put(name, new Located(entry, Part.VALUES, change));
+      place(entry, name, Change.NONE, stored, storedLocated);
     } else {
-      put(TensorInfo.of(name, dtype(entry.type()), shape), new Located(entry, Part.VALUES));
+      place(entry, name, change, tensors, located);
     }
   }
 
-  private void put(TensorInfo info, Located at) {
-    tensors.put(info.name(), info);
-    located.put(info.name(), at);
+  /** A tensor in the order of the file's rows, whatever is done to the rows themselves. */
+  private void place(
+      GgufFile.Entry entry,
+      String name,
+      Change change,
+      Map<String, TensorInfo> infos,
+      Map<String, Located> places) {
+    long[] shape = entry.shape();
+    if (entry.type() == GgmlType.Q8_0 && shape.length == 2 && name.endsWith(WeightFormat.WEIGHT)) {
+      String scale = name + WeightFormat.SCALE.substring(WeightFormat.WEIGHT.length());
+      long groups = shape[1] / GgmlType.Q8_0.blockElements();
+      infos.put(name, TensorInfo.of(name, DType.I8, shape));
+      places.put(name, new Located(entry, Part.CODES, change));
+      infos.put(scale, TensorInfo.of(scale, DType.F32, shape[0], groups));
+      places.put(scale, new Located(entry, Part.SCALES, change));
+    } else {
+      DType dtype = change == Change.PLUS_ONE ? DType.F32 : dtype(entry.type());
+      infos.put(name, TensorInfo.of(name, dtype, shape));
+      places.put(name, new Located(entry, Part.VALUES, change));
+    }
+  }
+
+  /** What the frequencies of rotary embedding are divided by, one for each pair of a head. */
+  private Optional<float[]> ropeFactors(long headDim) {
+    return file.tensors().stream()
+        .filter(entry -> entry.name().equals(GgufRope.TENSOR))
+        .findFirst()
+        .map(entry -> {
+          long[] shape = entry.shape();
+          if (entry.type() != GgmlType.F32 || shape.length != 1 || shape[0] != headDim / 2) {
+            throw bad(
+                "tensor %s is %s %s; heads of %d elements need F32 [%d]"
+                    .formatted(
+                        entry.name(), entry.type(), Arrays.toString(shape), headDim, headDim / 2));
+          }
+          float[] factors =
+              file.data(entry).toArray(ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(LITTLE_ENDIAN));
+          for (int i = 0; i < factors.length; i++) {
+            if (!(factors[i] > 0) || Float.isInfinite(factors[i])) {
+              throw bad(
+                  "tensor %s has %s at %d; factors are positive numbers"
+                      .formatted(entry.name(), factors[i], i));
+            }
+          }
+          return factors;
+        });
   }
 
   private static DType dtype(GgmlType type) {
@@ -125,19 +214,20 @@ final class GgufCheckpoint implements Checkpoint {
     };
   }
 
-  private void checkLayersAndHeads() {
-    long layers = config.get("num_hidden_layers").longValue();
+  private void checkLayersAndHeads(long layers) {
     for (TensorInfo info : tensors.values()) {
-      int layer = GgufArchitecture.layer(info.name()).orElse(-1);
+      int layer = GgufNames.layer(info.name()).orElse(-1);
       if (layer >= layers) {
         throw bad(
-            "tensor %s belongs to layer %d, but %s.block_count is %d"
-                .formatted(ggufName(info.name()), layer, architecture.ggufName(), layers));
+            "tensor %s belongs to layer %d, but %s is %d"
+                .formatted(ggufName(info.name()), layer, architecture.key("block_count"), layers));
       }
-      if (architecture.isRotated(info.name()) && info.shape().getFirst() % rows.headDim() != 0) {
+      if (located.get(info.name()).change() == Change.ROWS
+          && info.shape().getFirst() % rows.orElseThrow().headDim() != 0) {
         throw bad(
             "tensor %s has %d rows, which are not heads of %d"
-                .formatted(ggufName(info.name()), info.shape().getFirst(), rows.headDim()));
+                .formatted(
+                    ggufName(info.name()), info.shape().getFirst(), rows.orElseThrow().headDim()));
       }
     }
   }
@@ -164,45 +254,68 @@ final class GgufCheckpoint implements Checkpoint {
           "there is no tensor %s%s%s"
               .formatted(
                   name,
-                  GgufArchitecture.gguf(name).map(n -> " (" + n + " in the file)").orElse(""),
+                  architecture.names().gguf(name).map(n -> " (" + n + " in the file)").orElse(""),
                   NearestName.of(name, tensors.keySet())
                       .map(nearest -> "; the nearest name is " + nearest)
                       .orElse(": it holds none at all")));
     }
-    TensorInfo info = tensors.get(name);
-    boolean asItLies = at.entry().type().isPlain() && !architecture.isRotated(name);
-    return asItLies
-        ? Tensor.of(file.data(at.entry()), info.dtype(), info.dimensions())
-        : made.computeIfAbsent(name, _ -> make(info, at));
+    return tensor(tensors.get(name), at);
   }
 
-  /** The tensor in memory of its own: in Hugging Face's order, dequantized. */
+  private Tensor tensor(TensorInfo info, Located at) {
+    boolean asItLies = at.entry().type().isPlain() && at.change() == Change.NONE;
+    if (asItLies) {
+      return Tensor.of(file.data(at.entry()), info.dtype(), info.dimensions());
+    }
+    return at.change() == Change.TRANSPOSED
+        ? turned.computeIfAbsent(at, _ -> turn(info))
+        : made.computeIfAbsent(at, _ -> make(info, at));
+  }
+
+  /** A matrix that is stored [outputs, inputs] as Hugging Face has it. */
+  private Tensor turn(TensorInfo info) {
+    String name = info.name();
+    String module = name.substring(0, name.length() - WeightFormat.WEIGHT.length());
+    MemorySegment out = UnfilledMemory.allocate(info.bytes(), arena);
+    Tensor tensor = Tensor.of(out, info.dtype(), info.dimensions());
+    Transposition.copy(transposed(module).orElseThrow(), tensor);
+    return tensor;
+  }
+
+  /** The tensor in memory of its own: as Hugging Face has it, dequantized. */
   private Tensor make(TensorInfo info, Located at) {
-    GgufFile.Entry entry = at.entry();
-    MemorySegment in = file.data(entry);
-    long count = info.shape().getFirst();
+    MemorySegment out = UnfilledMemory.allocate(info.bytes(), arena);
+    Tensor tensor = Tensor.of(out, info.dtype(), info.dimensions());
     boolean matrix = info.shape().size() == 2;
-    long rowCount = matrix || architecture.isRotated(info.name()) ? count : 1;
-    long inBytes = entry.bytes() / rowCount;
+    boolean byRow = matrix || at.change() == Change.ROWS;
+    long rowCount = byRow ? info.shape().getFirst() : 1;
+    long inBytes = at.entry().bytes() / rowCount;
     long outBytes = info.bytes() / rowCount;
-    MemorySegment out = arena.allocate(info.bytes(), ALIGNMENT_BYTES);
+    MemorySegment in = file.data(at.entry());
     for (long row = 0; row < rowCount; row++) {
-      long source = architecture.isRotated(info.name()) ? rows.inGguf(row) : row;
+      long source = at.change() == Change.ROWS ? rows.orElseThrow().inGguf(row) : row;
       MemorySegment from = in.asSlice(source * inBytes, inBytes);
       MemorySegment to = out.asSlice(row * outBytes, outBytes);
       switch (at.part()) {
-        case VALUES -> {
-          if (entry.type().isPlain()) {
-            to.copyFrom(from);
-          } else {
-            dequantize(entry.type(), from, to);
-          }
-        }
+        case VALUES -> values(at, from, to);
         case CODES -> codes(from, to);
         case SCALES -> scales(from, to);
       }
     }
-    return Tensor.of(out, info.dtype(), info.dimensions());
+    return tensor;
+  }
+
+  private static void values(Located at, MemorySegment in, MemorySegment out) {
+    GgmlType type = at.entry().type();
+    if (!type.isPlain()) {
+      dequantize(type, in, out);
+    } else if (at.change() == Change.PLUS_ONE) {
+      for (long i = 0; i < out.byteSize() / Float.BYTES; i++) {
+        Floats.set(out, DType.F32, i, Floats.get(in, dtype(type), i) - 1);
+      }
+    } else {
+      out.copyFrom(in);
+    }
   }
 
   private static void dequantize(GgmlType type, MemorySegment in, MemorySegment out) {
@@ -235,6 +348,13 @@ final class GgufCheckpoint implements Checkpoint {
   @Override
   public Weight weight(String module) {
     return weights.computeIfAbsent(module, weightReader::read);
+  }
+
+  @Override
+  public Optional<Weight> transposed(String module) {
+    return stored.containsKey(module + WeightFormat.WEIGHT)
+        ? Optional.of(transposed.computeIfAbsent(module, storedReader::read))
+        : Optional.empty();
   }
 
   @Override

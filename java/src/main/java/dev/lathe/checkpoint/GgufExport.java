@@ -1,10 +1,13 @@
 package dev.lathe.checkpoint;
 
+import dev.lathe.checkpoint.GgufArchitecture.Change;
 import dev.lathe.error.InvalidInputException;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Floats;
 import dev.lathe.tensor.Tensor;
+import dev.lathe.tensor.Transposition;
 import dev.lathe.tensor.Weight;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -13,6 +16,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.function.LongConsumer;
+import java.util.function.Supplier;
 import tools.jackson.databind.node.ObjectNode;
 
 /** What of a checkpoint goes where in a GGUF file. */
@@ -48,15 +52,18 @@ final class GgufExport {
 
   Conversion.Result write(LongConsumer bytesDone) {
     GgufMetadataBuilder metadata = new GgufMetadataBuilder();
-    GgufRows rows = new GgufConfigWriter(config, architecture, where).write(metadata);
+    GgufConfigWriter writer = new GgufConfigWriter(config, architecture, where);
+    List<String> notes = new ArrayList<>(writer.write(metadata));
+    Optional<GgufRows> rows = writer.rows();
+    writer.ropeFactors().ifPresent(this::planRopeFactors);
     in.tensors().values().forEach(info -> plan(info, rows));
+    planCopiedHead(rows);
     metadata
         .u32("general.file_type", fileType())
         .u32(GgufFile.ALIGNMENT, GgufFile.DEFAULT_ALIGNMENT);
     if (matrices.stream().anyMatch(matrix -> matrix.type() == GgmlType.Q8_0)) {
       metadata.u32("general.quantization_version", 2);
     }
-    List<String> notes = new ArrayList<>();
     tokenizer(metadata).ifPresent(notes::add);
     Lineage lineage = Conversion.lineage(in, "convert gguf", type, tool);
     metadata.string(
@@ -80,6 +87,7 @@ final class GgufExport {
   private Optional<String> tokenizer(GgufMetadataBuilder metadata) {
     Optional<byte[]> json = in.content(GgufCheckpoint.TOKENIZER_JSON);
     if (json.isEmpty()) {
+      GgufTokenizer.writeNone(metadata);
       return Optional.of("there is no tokenizer.json, so the file has no tokenizer");
     }
     ObjectNode companion =
@@ -108,9 +116,31 @@ final class GgufExport {
     };
   }
 
-  private void plan(TensorInfo info, GgufRows rows) {
+  /** Engines ask for GPT-2's head by its own name, though it is the embedding. */
+  private void planCopiedHead(Optional<GgufRows> rows) {
+    boolean missing =
+        planned.stream().noneMatch(tensor -> tensor.name().equals(GgufCheckpoint.HEAD));
+    String embedding = in.hasWeight("transformer.wte") ? "transformer.wte" : "wte";
+    if (architecture == GgufArchitecture.GPT2 && missing && in.hasWeight(embedding)) {
+      planMatrix(embedding, embedding + WeightFormat.WEIGHT, GgufCheckpoint.HEAD, rows);
+      Matrix copy = matrices.removeLast();
+      String note = "a copy of the embedding, which engines ask for";
+      matrices.add(new Matrix("lm_head", copy.type(), 0, copy.after(), copy.error(), note));
+    }
+  }
+
+  private void planRopeFactors(float[] factors) {
+    planned.add(
+        new GgufWriter.Planned(
+            GgufRope.TENSOR,
+            GgmlType.F32,
+            new long[] {factors.length},
+            (row, segment) -> segment.copyFrom(MemorySegment.ofArray(factors))));
+  }
+
+  private void plan(TensorInfo info, Optional<GgufRows> rows) {
     String name = info.name();
-    if (Conversion.isDerived(name)) {
+    if (architecture.isDerived(name)) {
       return;
     }
     boolean bitmap = name.endsWith(WeightFormat.BITMAP);
@@ -122,7 +152,9 @@ final class GgufExport {
             ? name.substring(0, name.length() - WeightFormat.BITMAP.length()) + WeightFormat.WEIGHT
             : name;
     String target =
-        GgufArchitecture.gguf(whole)
+        architecture
+            .names()
+            .gguf(architecture.bare(whole))
             .orElseThrow(() ->
                 new InvalidInputException(
                     "%s: tensor %s has no place in a GGUF file of the architecture %s"
@@ -139,7 +171,7 @@ final class GgufExport {
               GgmlType.F32,
               info.dimensions(),
               (row, segment) -> {
-                MemorySegment from = rotatedVector(vector, whole, rows);
+                MemorySegment from = changedVector(vector, whole, rows);
                 encode(
                     GgmlType.F32,
                     Tensor.of(from, DType.F32, vector.shape()),
@@ -151,51 +183,111 @@ final class GgufExport {
     }
   }
 
-  /** A vector as F32; the bias of a rotated matrix in the order of its rows. */
-  private MemorySegment rotatedVector(Tensor vector, String name, GgufRows rows) {
+  /** A vector as F32; the bias of a matrix whose rows are exchanged in the order of its rows. */
+  private MemorySegment changedVector(Tensor vector, String name, Optional<GgufRows> rows) {
+    Change change = architecture.change(name);
     float[] values = new float[Math.toIntExact(vector.elements())];
     for (int i = 0; i < values.length; i++) {
-      long source = architecture.isRotated(name) ? rows.inHuggingFace(i) : i;
+      long source = change == Change.ROWS ? rows.orElseThrow().inHuggingFace(i) : i;
       values[i] = Floats.get(vector.memory(), vector.dtype(), source);
+      if (change == Change.PLUS_ONE) {
+        values[i] += 1;
+      }
     }
-    MemorySegment memory = java.lang.foreign.Arena.ofAuto().allocate(4L * values.length, 4);
+    MemorySegment memory = Arena.ofAuto().allocate(4L * values.length, 4);
     memory.copyFrom(MemorySegment.ofArray(values));
     return memory;
   }
 
-  private void planMatrix(String module, String name, String target, GgufRows rows) {
-    Weight weight = in.weight(module);
-    boolean codes = weight instanceof Weight.Int8 int8 && isQ8(int8);
+  private void planMatrix(String module, String name, String target, Optional<GgufRows> rows) {
+    Change change = architecture.change(name);
+    Supplier<Weight> source = () -> in.weight(module);
+    Weight weight = source.get();
+    if (change == Change.TRANSPOSED) {
+      Optional<Weight> stored = in.transposed(module);
+      source = stored.<Supplier<Weight>>map(found -> () -> found).orElse(() -> transpose(module));
+      weight = stored.orElse(weight);
+    }
+    boolean exchanged = change == Change.TRANSPOSED && in.transposed(module).isEmpty();
+    long rowCount = exchanged ? weight.cols() : weight.rows();
+    long cols = exchanged ? weight.rows() : weight.cols();
+    boolean codes = !exchanged && weight instanceof Weight.Int8 int8 && isQ8(int8);
     GgmlType chosen = chosen(module, weight, codes);
     String note = "";
-    if (chosen == GgmlType.Q8_0 && weight.cols() % GgmlType.Q8_0.blockElements() != 0) {
+    if (chosen == GgmlType.Q8_0 && cols % GgmlType.Q8_0.blockElements() != 0) {
       chosen = GgmlType.F16;
-      note =
-          "%d columns are no multiple of 32, which Q8_0 needs: F16 instead"
-              .formatted(weight.cols());
+      note = "%d columns are no multiple of 32, which Q8_0 needs: F16 instead".formatted(cols);
     }
-    GgmlType stored = chosen;
     Deviation error = new Deviation();
-    boolean rotated = architecture.isRotated(name);
     GgufWriter.Planned tensor =
         new GgufWriter.Planned(
             target,
-            stored,
-            new long[] {weight.rows(), weight.cols()},
-            (row, segment) -> {
-              long source = rotated ? rows.inHuggingFace(row) : row;
-              if (weight instanceof Weight.Dense dense
-                  && dense.values().dtype().name().equals(stored.name())) {
-                long bytes = segment.byteSize();
-                segment.copyFrom(dense.values().memory().asSlice(source * bytes, bytes));
-              } else if (codes && stored == GgmlType.Q8_0) {
-                copyCodes((Weight.Int8) weight, source, segment);
-              } else {
-                encode(stored, weight, source, segment, error, module);
-              }
-            });
+            chosen,
+            new long[] {rowCount, cols},
+            new MatrixRows(module, source, chosen, codes, change, rows, error));
     planned.add(tensor);
-    matrices.add(new Matrix(module, stored, weight.bytes(), tensor.bytes(), error, note));
+    matrices.add(new Matrix(module, chosen, weight.bytes(), tensor.bytes(), error, note));
+  }
+
+  private Weight transpose(String module) {
+    Weight weight = in.weight(module);
+    DType dtype = Transposition.dtype(weight);
+    MemorySegment memory =
+        Arena.ofAuto().allocate(weight.rows() * weight.cols() * dtype.bytes(), 64);
+    Tensor copy = Tensor.of(memory, dtype, weight.cols(), weight.rows());
+    Transposition.copy(weight, copy);
+    return new Weight.Dense(copy);
+  }
+
+  /**
+   * The rows of one matrix, in the file's order; what they come from is kept from first to last.
+   */
+  private final class MatrixRows implements GgufWriter.Rows {
+    private final String module;
+    private final Supplier<Weight> source;
+    private final GgmlType stored;
+    private final boolean codes;
+    private final Change change;
+    private final Optional<GgufRows> rows;
+    private final Deviation error;
+    private Weight weight;
+
+    MatrixRows(
+        String module,
+        Supplier<Weight> source,
+        GgmlType stored,
+        boolean codes,
+        Change change,
+        Optional<GgufRows> rows,
+        Deviation error) {
+      this.module = module;
+      this.source = source;
+      this.stored = stored;
+      this.codes = codes;
+      this.change = change;
+      this.rows = rows;
+      this.error = error;
+    }
+
+    @Override
+    public void write(long row, MemorySegment out) {
+      if (weight == null) {
+        weight = source.get();
+      }
+      long from = change == Change.ROWS ? rows.orElseThrow().inHuggingFace(row) : row;
+      if (weight instanceof Weight.Dense dense
+          && dense.values().dtype().name().equals(stored.name())) {
+        long bytes = out.byteSize();
+        out.copyFrom(dense.values().memory().asSlice(from * bytes, bytes));
+      } else if (codes && stored == GgmlType.Q8_0) {
+        copyCodes((Weight.Int8) weight, from, out);
+      } else {
+        encode(stored, weight, from, out, error, module);
+      }
+      if (row == weight.rows() - 1) {
+        weight = null;
+      }
+    }
   }
 
   private GgmlType chosen(String module, Weight weight, boolean codes) {

@@ -230,7 +230,7 @@ final class GgufMetadata {
         .map(value -> file.asSlice(value.offset(), value.count() * Float.BYTES).toArray(F32));
   }
 
-  /** An array of whole numbers of any width. */
+  /** An array of whole numbers of any width; of bools, 0 and 1. */
   Optional<long[]> integers(String key) {
     return Optional.ofNullable(values.get(key))
         .map(value -> {
@@ -240,7 +240,11 @@ final class GgufMetadata {
           }
           long[] all = new long[Math.toIntExact(value.count())];
           for (int i = 0; i < all.length; i++) {
-            all[i] = integerAt(key, value, value.offset() + (long) i * value.type().bytes);
+            long at = value.offset() + (long) i * value.type().bytes;
+            all[i] =
+                value.type() == Type.BOOL
+                    ? file.get(ValueLayout.JAVA_BYTE, at)
+                    : integerAt(key, value, at);
           }
           return all;
         });

@@ -60,6 +60,14 @@ final class GgufMetadataBuilder {
     return this;
   }
 
+  GgufMetadataBuilder flags(String key, boolean[] values) {
+    beginArray(key, GgufMetadata.Type.BOOL, values.length);
+    for (boolean value : values) {
+      out.write(value ? 1 : 0);
+    }
+    return this;
+  }
+
   private void begin(String key, GgufMetadata.Type type) {
     text(key);
     number(4, type.id);

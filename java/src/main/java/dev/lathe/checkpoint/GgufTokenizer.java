@@ -26,6 +26,9 @@ final class GgufTokenizer {
   static final String PREFIX = "tokenizer.ggml.";
   static final String HUGGING_FACE = "tokenizer.huggingface.json";
 
+  /** What {@code tokenizer.ggml.model} is in a file without a tokenizer, our own choice first. */
+  private static final List<String> NONE = List.of("no_vocab", "none");
+
   /** {@code token_type} of the format. */
   static final int NORMAL = 1;
 
@@ -46,10 +49,19 @@ final class GgufTokenizer {
     this.where = where;
   }
 
+  /** Says that there is no tokenizer, so that engines do not take the file for a broken one. */
+  static void writeNone(GgufMetadataBuilder out) {
+    out.string(PREFIX + "model", NONE.getFirst());
+  }
+
+  private Optional<String> model() {
+    return metadata.string(PREFIX + "model").filter(model -> !NONE.contains(model));
+  }
+
   /** {@code tokenizer.json}; empty where the file has no tokenizer. */
   Optional<byte[]> json() {
     Optional<String> whole = metadata.string(HUGGING_FACE);
-    Optional<String> model = metadata.string(PREFIX + "model");
+    Optional<String> model = model();
     if (whole.isPresent() || model.isEmpty()) {
       return whole.map(text -> text.getBytes(java.nio.charset.StandardCharsets.UTF_8));
     }
@@ -77,7 +89,7 @@ final class GgufTokenizer {
 
   /** {@code tokenizer_config.json}: which tokens begin and end, and the chat template. */
   Optional<byte[]> config() {
-    Optional<String> model = metadata.string(PREFIX + "model");
+    Optional<String> model = model();
     if (model.isEmpty()) {
       return Optional.empty();
     }

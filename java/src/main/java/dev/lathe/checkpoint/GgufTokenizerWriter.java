@@ -47,7 +47,7 @@ final class GgufTokenizerWriter {
    * @throws InvalidInputException if the tokenizer is of no kind that the format has
    */
   Optional<String> write(GgufMetadataBuilder out, int vocabulary) {
-    JsonNode model = tokenizer.path("model");
+    JsonNode model = model();
     if (!model.path("type").asString("").equals("BPE") || !model.path("vocab").isObject()) {
       throw bad(
           "the model is \"%s\"; a GGUF file takes BPE".formatted(model.path("type").asString("")));
@@ -68,6 +68,10 @@ final class GgufTokenizerWriter {
     }
     out.string(GgufTokenizer.HUGGING_FACE, new String(text, StandardCharsets.UTF_8));
     return note;
+  }
+
+  private JsonNode model() {
+    return tokenizer.path("model");
   }
 
   private void readTokens(JsonNode model, int vocabulary) {
@@ -165,8 +169,10 @@ final class GgufTokenizerWriter {
   }
 
   private Optional<String> byteLevel(GgufMetadataBuilder out, List<String[]> merges) {
+    // Where nothing merges, every byte is a token, however the text was split before.
+    boolean nothingMerges = merges.isEmpty() && !model().path("ignore_merges").asBoolean(false);
     GgufPreTokenizer splitter =
-        GgufPreTokenizer.of(tokenizer)
+        (nothingMerges ? Optional.of(GgufPreTokenizer.GPT_2) : GgufPreTokenizer.of(tokenizer))
             .orElseThrow(() ->
                 bad(
                     "its way to split text before merging has no name in a GGUF file that this version knows; known are "

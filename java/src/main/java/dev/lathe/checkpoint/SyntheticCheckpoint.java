@@ -8,9 +8,11 @@ import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Weight;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -34,6 +36,7 @@ final class SyntheticCheckpoint implements Checkpoint {
   private final String format;
   private final ObjectNode config;
   private final Map<String, TensorInfo> infos = new LinkedHashMap<>();
+  private final Map<String, SyntheticTensors.Planned> plannedOf = new HashMap<>();
   private final Map<String, Tensor> made = new LinkedHashMap<>();
   private final Map<String, Weight> weights = new LinkedHashMap<>();
   private final Arena arena = Arena.ofShared();
@@ -44,17 +47,9 @@ final class SyntheticCheckpoint implements Checkpoint {
     this.name = name;
     this.format = format;
     this.config = SyntheticShapes.config(shape);
-    SyntheticShapes.matrices(config)
-        .forEach((module, size) -> {
-          List<TensorInfo> parts =
-              format.equals("int8")
-                  ? WeightFormat.int8(module, size[0], size[1], 1, false, DType.BF16)
-                  : WeightFormat.dense(
-                      module, size[0], size[1], format.equals("f32") ? DType.F32 : DType.BF16);
-          parts.forEach(part -> infos.put(part.name(), part));
-        });
-    for (String norm : SyntheticShapes.norms(config)) {
-      infos.put(norm, TensorInfo.of(norm, DType.F32, config.get("hidden_size").longValue()));
+    for (SyntheticTensors.Planned planned : SyntheticTensors.of(config)) {
+      plannedOf.put(planned.name(), planned);
+      parts(planned).forEach(part -> infos.put(part.name(), part));
     }
     this.reader = new WeightReader(infos, this::tensor, arena, name);
   }
@@ -99,13 +94,35 @@ final class SyntheticCheckpoint implements Checkpoint {
     return made.computeIfAbsent(tensorName, missing -> make(info));
   }
 
+  /** A tensor, or the tensors that a matrix is stored as. */
+  private List<TensorInfo> parts(SyntheticTensors.Planned planned) {
+    DType dtype = format.equals("f32") ? DType.F32 : DType.BF16;
+    return switch (planned.kind()) {
+      case NORM, BIAS -> List.of(TensorInfo.of(planned.name(), DType.F32, planned.shape()));
+      case POSITIONS -> List.of(TensorInfo.of(planned.name(), dtype, planned.shape()));
+      case MATRIX -> {
+        String module =
+            planned.name().substring(0, planned.name().length() - WeightFormat.WEIGHT.length());
+        long rows = planned.shape()[0];
+        long cols = planned.shape()[1];
+        yield format.equals("int8")
+            ? WeightFormat.int8(module, rows, cols, 1, false, DType.BF16)
+            : WeightFormat.dense(module, rows, cols, dtype);
+      }
+    };
+  }
+
   private Tensor make(TensorInfo info) {
-    Tensor tensor = Tensor.of(arena.allocate(info.bytes(), 64), info.dtype(), info.dimensions());
-    double deviation = 1 / Math.sqrt((double) config.get("hidden_size").intValue());
+    MemorySegment memory = UnfilledMemory.allocate(info.bytes(), arena);
+    Tensor tensor = Tensor.of(memory, info.dtype(), info.dimensions());
+    double deviation = 1 / Math.sqrt(SyntheticTensors.hidden(config));
     if (info.name().endsWith(WeightFormat.SCALE)) {
       constant(tensor, (float) (deviation / INT8_STEPS_PER_DEVIATION));
-    } else if (tensor.rank() == 1) {
-      constant(tensor, 1);
+      return tensor;
+    }
+    SyntheticTensors.Planned planned = plannedOf.get(info.name());
+    if (planned.kind() == SyntheticTensors.Kind.NORM) {
+      constant(tensor, planned.center());
     } else {
       boolean steps = info.dtype() == DType.I8;
       RandomWeights.fill(

@@ -63,8 +63,7 @@ record BackendHealth(
       return unusable("cpu", e.getMessage());
     } catch (UncheckedIOException e) {
       // The kernels are unpacked to a folder that may not be writable: for doctor, a finding.
-      return unusable(
-          "cpu", e.getMessage() + ": " + e.getCause().getMessage() + "; see XDG_CACHE_HOME");
+      return unusable("cpu", e.getMessage() + ": " + e.getCause().getMessage());
     }
     Optional<Ceilings> ceilings = Optional.empty();
     String ceilingsReason = "";

@@ -6,7 +6,6 @@ import dev.lathe.checkpoint.Checkpoints;
 import dev.lathe.checkpoint.TensorInfo;
 import dev.lathe.compress.CompressionResult;
 import dev.lathe.compress.Technique;
-import dev.lathe.error.InvalidInputException;
 import dev.lathe.generate.CheckedModel;
 import dev.lathe.tensor.Weight;
 import java.nio.file.Path;
@@ -17,20 +16,7 @@ final class Compression {
 
   private Compression() {}
 
-  /**
-   * The folder that {@code --out} names.
-   *
-   * @throws InvalidInputException if it names nothing
-   */
-  static Path requireNamed(Path out) {
-    if (out.toString().isBlank()) {
-      throw new InvalidInputException("--out '': must be the name of a new folder");
-    }
-    return out;
-  }
-
   static void run(Technique technique, Path in, Path out, JsonOption output, Console console) {
-    requireNamed(out);
     CompressionResult result;
     long f32Bytes;
     try (Checkpoint checkpoint = Checkpoints.open(in);

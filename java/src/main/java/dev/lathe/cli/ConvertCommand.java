@@ -3,8 +3,10 @@ package dev.lathe.cli;
 import dev.lathe.checkpoint.Checkpoint;
 import dev.lathe.checkpoint.Checkpoints;
 import dev.lathe.checkpoint.Conversion;
+import dev.lathe.checkpoint.Lineage;
 import dev.lathe.compress.CompressionResult;
 import dev.lathe.compress.LayerResult;
+import dev.lathe.model.ModelConfig;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
@@ -66,12 +68,16 @@ final class ConvertCommand implements Callable<Integer> {
     try (Checkpoint in = Checkpoints.open(model.path());
         Progress progress = new Progress(console)) {
       f32Bytes = Compression.f32Bytes(in);
+      if (format.equals("gguf")) {
+        // What a configuration asks for and Lathe does not know has no key in that format.
+        ModelConfig.parse(in.config(), in.path() + ": config.json");
+      }
       LongConsumer done =
           bytes -> progress.update("converting", bytes >> 10, f32Bytes >> 10, "KiB");
       result =
           format.equals("gguf")
-              ? Conversion.toGguf(in, out, type, tool(), done)
-              : Conversion.toSafetensors(in, out, type, tool(), done);
+              ? Conversion.toGguf(in, out, type, Lineage.tool(), done)
+              : Conversion.toSafetensors(in, out, type, Lineage.tool(), done);
     }
     result.notes().forEach(note -> log.warn("{}: {}", out, note));
     CompressionOutput told = new CompressionOutput(compression(result), f32Bytes);
@@ -97,10 +103,5 @@ final class ConvertCommand implements Callable<Integer> {
                     layer.note()))
             .toList();
     return new CompressionResult(result.out(), result.bytes(), layers);
-  }
-
-  private static String tool() {
-    String version = ConvertCommand.class.getPackage().getImplementationVersion();
-    return "lathe " + (version == null ? "development" : version);
   }
 }

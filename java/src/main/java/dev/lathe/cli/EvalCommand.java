@@ -1,8 +1,11 @@
 package dev.lathe.cli;
 
+import dev.lathe.checkpoint.Checkpoint;
+import dev.lathe.checkpoint.Checkpoints;
 import dev.lathe.error.InvalidInputException;
 import dev.lathe.measure.EvalText;
 import dev.lathe.measure.Quality;
+import dev.lathe.train.EmbeddedData;
 import java.nio.file.Path;
 import java.util.Optional;
 import java.util.OptionalInt;
@@ -25,7 +28,12 @@ final class EvalCommand implements Callable<Integer> {
   @Mixin private HardwareOptions hardware;
   @Mixin private JsonOption output;
 
-  @Option(names = "--text", paramLabel = "FILE", description = "UTF-8 text to predict.")
+  @Option(
+      names = "--text",
+      paramLabel = "FILE",
+      description =
+          "UTF-8 text to predict. Default, for the embedded model and what was made from it: its"
+              + " held-out text, in documents.")
   private Path text;
 
   @Option(
@@ -50,20 +58,25 @@ final class EvalCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    if (text == null) {
-      throw new InvalidInputException(
-          "no text to predict was given, and this version has no held-out split of its own yet:"
-              + " --text FILE");
-    }
-    EvalText.Options options =
-        new EvalText.Options(
-            Optional.ofNullable(separator),
-            maxDocuments == null
-                ? OptionalInt.empty()
-                : OptionalInt.of(HardwareOptions.atLeast("--max-documents", maxDocuments, 1)));
+    OptionalInt most =
+        maxDocuments == null
+            ? OptionalInt.empty()
+            : OptionalInt.of(HardwareOptions.atLeast("--max-documents", maxDocuments, 1));
     Path candidate = model.path();
     Optional<Path> basePath =
         Optional.ofNullable(base).map(given -> ModelOption.resolve(given, "--base"));
+    EvalText.Options options;
+    if (text == null) {
+      if (separator != null) {
+        throw new InvalidInputException(
+            "--separator: belongs to a text, and none was given with --text");
+      }
+      EmbeddedData.HeldOut heldOut = heldOut(candidate);
+      text = heldOut.text();
+      options = new EvalText.Options(Optional.of(heldOut.separator()), most);
+    } else {
+      options = new EvalText.Options(Optional.ofNullable(separator), most);
+    }
     try (OpenModel open = OpenModel.load(candidate, hardware);
         Progress progress = new Progress(lathe.console())) {
       EvalOutput result = measure(open, basePath, options, progress);
@@ -76,6 +89,13 @@ final class EvalCommand implements Callable<Integer> {
     return 0;
   }
 
+  /** Found before the weights are read. */
+  private static EmbeddedData.HeldOut heldOut(Path model) {
+    try (Checkpoint checkpoint = Checkpoints.open(model)) {
+      return EmbeddedData.heldOut(checkpoint);
+    }
+  }
+
   private EvalOutput measure(
       OpenModel open, Optional<Path> basePath, EvalText.Options options, Progress progress) {
     if (basePath.isEmpty()) {
@@ -86,7 +106,7 @@ final class EvalCommand implements Callable<Integer> {
               open.decoder(),
               cut,
               (done, total) -> progress.update("eval", done, total, "documents"));
-      return new EvalOutput(quality, cut.cut(), open.backendName(), open.reason());
+      return new EvalOutput(quality, text, cut.cut(), open.backendName(), open.reason());
     }
     try (OpenModel.Second second = open.beside(basePath.get())) {
       int context =
@@ -99,7 +119,7 @@ final class EvalCommand implements Callable<Integer> {
               second.decoder(),
               cut,
               (done, total) -> progress.update("eval", done, total, "documents"));
-      return new EvalOutput(quality, cut.cut(), open.backendName(), open.reason());
+      return new EvalOutput(quality, text, cut.cut(), open.backendName(), open.reason());
     }
   }
 }

@@ -3,15 +3,17 @@ package dev.lathe.cli;
 import dev.lathe.measure.Quality;
 import dev.lathe.measure.Statistics.Interval;
 import java.io.PrintStream;
+import java.nio.file.Path;
 import java.util.OptionalDouble;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
  * What {@code eval} prints.
  *
+ * @param text that was predicted
  * @param cut documents that were longer than the context and lost their end
  */
-record EvalOutput(Quality quality, int cut, String backend, String reason) {
+record EvalOutput(Quality quality, Path text, int cut, String backend, String reason) {
 
   ObjectNode json() {
     ObjectNode json = Json.object();
@@ -23,6 +25,7 @@ record EvalOutput(Quality quality, int cut, String backend, String reason) {
     json.put("tokens", quality.tokens());
     json.put("documents", quality.documents());
     json.put("cut_documents", cut);
+    json.put("text", text.toString());
     quality
         .comparison()
         .ifPresent(base -> {
@@ -41,12 +44,13 @@ record EvalOutput(Quality quality, int cut, String backend, String reason) {
 
   void print(PrintStream out) {
     out.printf(
-        "perplexity %.6f%s over %,d tokens of %,d documents%s%n",
+        "perplexity %.6f%s over %,d tokens of %,d documents%s of %s%n",
         quality.perplexity(),
         plusMinus(perplexityStandardError(), "%.6f"),
         quality.tokens(),
         quality.documents(),
-        cut > 0 ? " (%,d cut to the context)".formatted(cut) : "");
+        cut > 0 ? " (%,d cut to the context)".formatted(cut) : "",
+        text);
     quality
         .comparison()
         .ifPresent(base ->

@@ -23,6 +23,7 @@ import picocli.CommandLine.Spec;
       ProfileCommand.class,
       QuantizeCommand.class,
       PruneCommand.class,
+      FinetuneCommand.class,
       ConvertCommand.class,
       ReportCommand.class
     },

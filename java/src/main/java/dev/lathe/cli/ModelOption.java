@@ -1,19 +1,24 @@
 package dev.lathe.cli;
 
 import dev.lathe.error.InvalidInputException;
+import dev.lathe.files.CalibrationData;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import picocli.CommandLine.Option;
 
 /** {@code --model}. */
 final class ModelOption {
+  private static final Logger log = LoggerFactory.getLogger(ModelOption.class);
+
   @Option(
       names = {"-m", "--model"},
       paramLabel = "MODEL",
       description =
-          "A GGUF file, or the folder of a Hugging Face checkpoint: safetensors, config.json,"
-              + " tokenizer.json; or synthetic:SHAPE[:FORMAT], random weights in a public model's"
-              + " shape.")
+          "The folder of a Hugging Face checkpoint: safetensors, config.json, tokenizer.json; or a"
+              + " GGUF file; or synthetic:SHAPE[:FORMAT], random weights in a public model's shape;"
+              + " or embedded, the small trained model that comes with Lathe. Default: embedded.")
   private String model;
 
   boolean isGiven() {
@@ -21,23 +26,36 @@ final class ModelOption {
   }
 
   Path path() {
-    return resolve(model, "--model");
+    return model == null ? CalibrationData.embeddedModel() : resolve(model, "--model");
   }
 
   /**
-   * The folder that a MODEL names.
+   * What a MODEL names: a path, or one of the names that are none. Those win over a file of that
+   * name in the working folder, whose path is {@code ./embedded}.
    *
    * @throws InvalidInputException says which forms of MODEL there are
    */
   static Path resolve(String model, String option) {
-    if (model == null || model.isBlank()) {
+    if (model.isBlank()) {
       throw new InvalidInputException(
-          "no model was given, and this version has no embedded one yet: %s FOLDER names a folder"
-                  .formatted(option)
-              + " with safetensors weights, config.json and tokenizer.json");
+          ("%s '': must name a model: a folder with safetensors weights, config.json and"
+                  + " tokenizer.json, a .gguf file, synthetic:SHAPE, or embedded")
+              .formatted(option));
     }
-    if (model.equals("embedded") || model.startsWith("embedded:")) {
-      throw notYet(model, "brings no model of its own");
+    if (model.equals(CalibrationData.EMBEDDED)) {
+      if (Files.exists(Path.of(model))) {
+        log.warn(
+            "{} {}: the model that comes with Lathe; what is called so here is ./{}",
+            option,
+            model,
+            model);
+      }
+      return CalibrationData.embeddedModel();
+    }
+    if (model.startsWith(CalibrationData.EMBEDDED + ":")) {
+      throw new InvalidInputException(
+          "%s %s: this version brings one model of its own, %s"
+              .formatted(option, model, CalibrationData.EMBEDDED));
     }
     if (model.startsWith("synthetic:")) {
       return Path.of(model);
@@ -47,12 +65,5 @@ final class ModelOption {
       throw new InvalidInputException("%s %s: there is no such folder".formatted(option, model));
     }
     return path;
-  }
-
-  private static InvalidInputException notYet(String model, String what) {
-    return new InvalidInputException(
-        "MODEL '%s': this version %s yet; MODEL is the path of a folder with safetensors weights,"
-                .formatted(model, what)
-            + " config.json and tokenizer.json");
   }
 }

@@ -42,7 +42,7 @@ final class OptimizeCommand implements Callable<Integer> {
       index = "0",
       arity = "0..1",
       paramLabel = "MODEL",
-      description = "The model, instead of --model.")
+      description = "The model, instead of --model. Default: embedded.")
   private String positional;
 
   @Option(
@@ -67,13 +67,25 @@ final class OptimizeCommand implements Callable<Integer> {
       description = "What the result must reach, else exit code 4; may be given several times.")
   private Map<String, Double> targets = new LinkedHashMap<>();
 
-  @Option(names = "--text", paramLabel = "FILE", description = "Text to measure quality on.")
+  @Option(
+      names = "--text",
+      paramLabel = "FILE",
+      description =
+          "Text to measure quality on. Default: the recipe's; for the embedded model and what was"
+              + " made from it, its held-out text.")
   private Path text;
+
+  @Option(
+      names = "--train-text",
+      paramLabel = "FILE",
+      description =
+          "Text to fine-tune on, where the recipe does; must not hold what quality is measured on.")
+  private Path trainText;
 
   @Option(
       names = "--separator",
       paramLabel = "S",
-      description = "What stands between the documents of the text.")
+      description = "What stands between the documents of the text, and of --train-text.")
   private String separator;
 
   @Option(
@@ -153,10 +165,11 @@ final class OptimizeCommand implements Callable<Integer> {
                 "optimize",
                 folder.toAbsolutePath().normalize().toString(),
                 Clock.system(ZoneId.systemDefault()))
-            : Compression.requireNamed(out),
+            : OutOption.requireNamed(out),
         resume,
         pricePerHour == null ? OptionalDouble.empty() : OptionalDouble.of(price()),
-        checkedTargets());
+        checkedTargets(),
+        Optional.ofNullable(trainText));
   }
 
   private OptionalDouble maxLossPercent() {

@@ -2,7 +2,6 @@ package dev.lathe.cli;
 
 import dev.lathe.compress.QuantizeInt8;
 import dev.lathe.error.InvalidInputException;
-import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -18,6 +17,7 @@ import picocli.CommandLine.ParentCommand;
 final class QuantizeCommand implements Callable<Integer> {
   @ParentCommand private Lathe lathe;
   @Mixin private ModelOption model;
+  @Mixin private OutOption out;
   @Mixin private JsonOption output;
 
   @Option(
@@ -44,13 +44,6 @@ final class QuantizeCommand implements Callable<Integer> {
       description = "Each row's range is its own, with a zero point: finer where it is lopsided.")
   private boolean asymmetric;
 
-  @Option(
-      names = {"-o", "--out"},
-      required = true,
-      paramLabel = "DIR",
-      description = "Folder for the new checkpoint; must not exist.")
-  private Path out;
-
   @Override
   public Integer call() {
     Exists.require("--scheme", scheme, List.of("w8a16"));
@@ -58,7 +51,8 @@ final class QuantizeCommand implements Callable<Integer> {
     if (symmetric && asymmetric) {
       throw new InvalidInputException("--symmetric and --asymmetric: only one of the two");
     }
-    Compression.run(new QuantizeInt8(!asymmetric), model.path(), out, output, lathe.console());
+    Compression.run(
+        new QuantizeInt8(!asymmetric), model.path(), out.path(), output, lathe.console());
     return 0;
   }
 }

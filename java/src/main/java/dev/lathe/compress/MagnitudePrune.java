@@ -93,13 +93,27 @@ public record MagnitudePrune(double sparsity, Scope scope, boolean embeddingAndH
         memory -> Bitmaps.cut(rows, cut, memory));
   }
 
-  /** For each matrix that is to be pruned, what of it stays. */
-  Map<String, Selection.Cut> cuts(Checkpoint in, Progress progress) {
+  /**
+   * The modules of the matrices that this prunes, in the order of the file.
+   *
+   * @throws InvalidInputException if one of them is INT8 with several scales a row
+   */
+  public List<String> modules(Checkpoint in) {
+    return pruned(in).stream().map(Contents.Matrix::module).toList();
+  }
+
+  private List<Contents.Matrix> pruned(Checkpoint in) {
     List<Contents.Matrix> pruned =
         Contents.matrices(in).stream()
             .filter(matrix -> embeddingAndHead || !matrix.isEmbeddingOrHead())
             .toList();
     pruned.forEach(matrix -> requireOneScaleARow(in, matrix));
+    return pruned;
+  }
+
+  /** For each matrix that is to be pruned, what of it stays. */
+  Map<String, Selection.Cut> cuts(Checkpoint in, Progress progress) {
+    List<Contents.Matrix> pruned = pruned(in);
     Reader reader = new Reader(in, progress, scope == Scope.GLOBAL ? pruned : List.of());
     return scope == Scope.GLOBAL ? global(reader, pruned) : byLayer(in, reader, pruned);
   }

@@ -36,7 +36,7 @@ public record QuantizeInt8(boolean symmetric) implements Technique {
     return Rewrite.run(in, out, description(), progress, () -> this::plan);
   }
 
-  private Rewrite.Plan plan(Contents.Matrix matrix, FiniteRows rows) {
+  Rewrite.Plan plan(Contents.Matrix matrix, FiniteRows rows) {
     String module = matrix.module();
     boolean asymmetric = !symmetric;
     return switch (rows.weight()) {

@@ -62,7 +62,7 @@ final class Rewrite implements AutoCloseable {
       writer
           .config(in.config())
           .copyCompanions(in)
-          .lineage(in.lineage().with(new Lineage.Step(in.hash(), technique, tool())));
+          .lineage(in.lineage().with(new Lineage.Step(in.hash(), technique, Lineage.tool())));
       Planner planner = planning.get();
       for (Contents.Part part : Contents.of(in)) {
         switch (part) {
@@ -122,7 +122,7 @@ final class Rewrite implements AutoCloseable {
     return WeightFormat.parts(after);
   }
 
-  private static LayerResult result(
+  static LayerResult result(
       Contents.Matrix matrix, Weight weight, long bytes, double error, String note) {
     double sparsity =
         weight instanceof Weight.Bitmap bitmap
@@ -130,11 +130,6 @@ final class Rewrite implements AutoCloseable {
             : 0;
     return new LayerResult(
         matrix.module(), weight.format(), matrix.bytes(), bytes, error, sparsity, note);
-  }
-
-  private static String tool() {
-    String version = Rewrite.class.getPackage().getImplementationVersion();
-    return "lathe " + (version == null ? "development" : version);
   }
 
   @Override

@@ -274,11 +274,6 @@ public final class Engine implements AutoCloseable {
     return Math.multiplyExact(Math.ceilDiv(value, multiple), multiple);
   }
 
-  /** Bytes of the KV-cache, as allocated. */
-  public long cacheBytes() {
-    return cache.bytes();
-  }
-
   @Override
   public void close() {
     for (RunningSequence sequence : running) {

@@ -93,18 +93,8 @@ public record EvalText(List<int[]> sequences, int cut, boolean documents) {
 
   private static EvalText documents(
       String text, Tokenizer tokenizer, int contextLength, Options options) {
-    List<String> texts = new ArrayList<>();
-    String separator = options.separator().orElseThrow();
     int most = options.maxDocuments().orElse(Integer.MAX_VALUE);
-    for (int from = 0; from <= text.length() && texts.size() < most; ) {
-      int at = text.indexOf(separator, from);
-      int to = at < 0 ? text.length() : at;
-      String document = text.substring(from, to).strip();
-      if (!document.isEmpty()) {
-        texts.add(document);
-      }
-      from = to + separator.length();
-    }
+    List<String> texts = split(text, options.separator().orElseThrow(), most);
     OptionalInt begin = tokenizer.beginOfSequence();
     List<int[]> sequences = new ArrayList<>();
     int cut = 0;
@@ -116,6 +106,25 @@ public record EvalText(List<int[]> sequences, int cut, boolean documents) {
       }
     }
     return new EvalText(sequences, cut, true);
+  }
+
+  /** The documents of a text: what stands between separators, stripped, empty ones dropped. */
+  public static List<String> split(String text, String separator) {
+    return split(text, separator, Integer.MAX_VALUE);
+  }
+
+  private static List<String> split(String text, String separator, int most) {
+    List<String> texts = new ArrayList<>();
+    for (int from = 0; from <= text.length() && texts.size() < most; ) {
+      int at = text.indexOf(separator, from);
+      int to = at < 0 ? text.length() : at;
+      String document = text.substring(from, to).strip();
+      if (!document.isEmpty()) {
+        texts.add(document);
+      }
+      from = to + separator.length();
+    }
+    return texts;
   }
 
   private static EvalText windows(
@@ -143,9 +152,14 @@ public record EvalText(List<int[]> sequences, int cut, boolean documents) {
     return sequence;
   }
 
-  private static String readUtf8(Path file) {
+  /**
+   * A file's text.
+   *
+   * @throws InvalidInputException if it is missing or not UTF-8
+   */
+  public static String readUtf8(Path file) {
     if (!Files.isRegularFile(file)) {
-      throw new InvalidInputException("%s: is not a file; give a text to score".formatted(file));
+      throw new InvalidInputException("%s: is not a file; give a UTF-8 text".formatted(file));
     }
     try {
       return StandardCharsets.UTF_8

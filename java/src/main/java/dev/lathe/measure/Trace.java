@@ -10,16 +10,23 @@ import tools.jackson.databind.node.ObjectNode;
  * (ui.perfetto.dev) opens: complete events ("ph": "X"), microseconds from the first.
  */
 public final class Trace {
+  /** The first tokens show the pattern; a whole generation would be a file of many megabytes. */
+  private static final int MOST_EVENTS = 5000;
+
   private Trace() {}
 
-  public static byte[] json(List<Event> events, String backend) {
+  /**
+   * @param events in the order in which they started
+   * @param what was traced, the name of the process in the viewer
+   */
+  public static byte[] json(List<Event> events, String what) {
     ObjectNode trace = RunJson.mapper().createObjectNode().put("displayTimeUnit", "ns");
     ArrayNode list = trace.putArray("traceEvents");
     long origin = events.isEmpty() ? 0 : events.getFirst().startNanos();
     ObjectNode process = list.addObject();
     process.put("name", "process_name").put("ph", "M").put("pid", 1).put("tid", 1);
-    process.putObject("args").put("name", backend);
-    for (Event event : events) {
+    process.putObject("args").put("name", what);
+    for (Event event : events.subList(0, Math.min(MOST_EVENTS, events.size()))) {
       ObjectNode entry =
           list.addObject()
               .put("name", event.name())

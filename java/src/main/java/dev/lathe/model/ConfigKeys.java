@@ -2,23 +2,40 @@ package dev.lathe.model;
 
 import dev.lathe.error.InvalidInputException;
 import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.node.ObjectNode;
 
-/** The keys of a JSON object, each with its type checked. Null is as good as absent. */
-record ConfigKeys(ObjectNode object, String where) {
+/**
+ * The keys of a JSON object, each with its type checked. Null is as good as absent. It remembers
+ * which keys were asked for, so that those that nobody asked for can be named.
+ */
+final class ConfigKeys {
   /** Sizes beyond this are taken for a broken file: no model comes near it. */
   private static final int LARGEST_SIZE = 1 << 28;
 
+  private final ObjectNode object;
+  private final String where;
+  private final Set<String> askedFor = new HashSet<>();
+  private final Map<String, ConfigKeys> inner = new LinkedHashMap<>();
+
+  ConfigKeys(ObjectNode object, String where) {
+    this.object = object;
+    this.where = where;
+  }
+
   boolean present(String key) {
-    JsonNode value = object.get(key);
+    JsonNode value = get(key);
     return value != null && !value.isNull();
   }
 
   JsonNode get(String key) {
+    askedFor.add(key);
     return object.get(key);
   }
 
@@ -92,7 +109,20 @@ record ConfigKeys(ObjectNode object, String where) {
     if (!(object.get(key) instanceof ObjectNode below)) {
       throw invalid("%s is %s; it must be an object", key, object.get(key));
     }
-    return new ConfigKeys(below, where + ": " + key);
+    return inner.computeIfAbsent(key, _ -> new ConfigKeys(below, where + ": " + key));
+  }
+
+  /** Keys that are there and that nobody asked for, those of inner objects after a dot. */
+  List<String> notAskedFor() {
+    List<String> keys = new ArrayList<>();
+    for (String key : object.propertyNames()) {
+      if (inner.containsKey(key)) {
+        inner.get(key).notAskedFor().forEach(below -> keys.add(key + "." + below));
+      } else if (!askedFor.contains(key)) {
+        keys.add(key);
+      }
+    }
+    return keys;
   }
 
   /** One id or a list of them; empty where the key is absent. */

@@ -10,6 +10,8 @@ import static dev.lathe.model.Architecture.Trait.TIED;
 
 import dev.lathe.backend.Activation;
 import dev.lathe.model.ModelConfig.Biases;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import tools.jackson.databind.JsonNode;
@@ -60,7 +62,7 @@ final class ConfigReader {
         keys.size(key("max_position_embeddings")),
         (float) keys.positive(key("rms_norm_eps"), architecture.has(GPT2_STYLE) ? 1e-5 : 1e-6),
         new AttentionReader(keys, architecture, layers).read(heads, kvHeads, headDim),
-        rope(),
+        rope(headDim),
         architecture.has(CAPPED) ? (float) Math.sqrt(hidden) : 1,
         architecture.has(CAPPED) ? (float) keys.positive("final_logit_softcapping", 0) : 0,
         keys.flag("tie_word_embeddings", architecture.has(TIED)),
@@ -69,6 +71,11 @@ final class ConfigReader {
         activation(),
         keys.tokens("bos_token_id", vocabulary).stream().mapToInt(Integer::intValue).findFirst(),
         keys.tokens("eos_token_id", vocabulary));
+  }
+
+  /** After reading: what says something that neither was read nor is known to change nothing. */
+  List<String> unknownKeys() {
+    return HarmlessKeys.without(keys.notAskedFor(), keys);
   }
 
   private String key(String llamas) {
@@ -169,7 +176,7 @@ final class ConfigReader {
    * {@code rope_theta} and {@code rope_scaling}, or both in {@code rope_parameters} as newer files
    * have it.
    */
-  private Optional<Rope> rope() {
+  private Optional<Rope> rope(int headDim) {
     if (architecture.has(GPT2_STYLE)) {
       return Optional.empty();
     }
@@ -192,10 +199,11 @@ final class ConfigReader {
               case "default" -> new Rope.None();
               case "linear" -> new Rope.Linear(scaling.positive("factor"));
               case "llama3" -> llama3(scaling);
+              case "factors" -> factors(scaling, headDim / 2);
               default ->
                   throw keys.invalid(
                       "%s asks for RoPE scaling \"%s\", which this version does not run; it runs"
-                          + " default, linear and llama3",
+                          + " default, linear, llama3 and factors",
                       key, type);
             }));
   }
@@ -212,5 +220,19 @@ final class ConfigReader {
         low,
         high,
         scaling.positive("original_max_position_embeddings"));
+  }
+
+  /** Lathe's own: what other formats say number by number. */
+  private static Rope.Scaling factors(ConfigKeys scaling, int pairs) {
+    List<Double> factors = new ArrayList<>();
+    JsonNode list = scaling.get("factors");
+    for (JsonNode factor : list == null || !list.isArray() ? List.<JsonNode>of() : list.values()) {
+      factors.add(factor.isNumber() ? factor.doubleValue() : Double.NaN);
+    }
+    if (factors.size() != pairs
+        || factors.stream().anyMatch(factor -> !(factor > 0) || factor.isInfinite())) {
+      throw scaling.invalid("factors is %s; it must be a list of %d positive numbers", list, pairs);
+    }
+    return new Rope.Factors(factors);
   }
 }

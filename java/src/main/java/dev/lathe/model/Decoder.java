@@ -17,7 +17,10 @@ import dev.lathe.model.DecoderWeights.Layer;
 import dev.lathe.model.DecoderWeights.Norm;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
+import java.util.List;
 import java.util.Optional;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * A decoder-only transformer whose weights are resident on a backend's device. One forward pass
@@ -28,6 +31,8 @@ import java.util.Optional;
  * backend may multiply the mapped file as it lies.
  */
 public final class Decoder implements AutoCloseable {
+  private static final Logger log = LoggerFactory.getLogger(Decoder.class);
+
   private final ModelConfig config;
   private final Backend backend;
   private final DecoderWeights weights;
@@ -59,8 +64,16 @@ public final class Decoder implements AutoCloseable {
    *     is not what the configuration says
    */
   public static Decoder load(Checkpoint checkpoint, Backend backend) {
-    ModelConfig config =
-        ModelConfig.parse(checkpoint.config(), checkpoint.path() + ": config.json");
+    String where = checkpoint.path() + ": config.json";
+    ModelConfig config = ModelConfig.parse(checkpoint.config(), where);
+    List<String> unknown = ModelConfig.unknownKeys(checkpoint.config(), where);
+    if (!unknown.isEmpty()) {
+      log.warn(
+          "{}: this version does not know {}: if that changes what the model computes, results are"
+              + " wrong",
+          where,
+          String.join(", ", unknown));
+    }
     DeviceMemory memory = backend.allocateMemory();
     HostMemory copies = new HostMemory();
     try {

@@ -121,7 +121,7 @@ final class DecoderLoader {
       String module = layer + modules.get(i);
       parts.add(
           architecture.has(GPT2_STYLE)
-              ? Transposed.copy(matrix(module, inputs, outputs[i]), copies)
+              ? transposed(module, outputs[i], inputs)
               : matrix(module, outputs[i], inputs));
       if (biased) {
         biases.add(hostVector(module + ".bias", outputs[i]));
@@ -135,8 +135,19 @@ final class DecoderLoader {
     return new Linear(weight, biased ? Optional.of(placeF32(biases, 0)) : Optional.empty());
   }
 
+  /** As the file has it where it stores [outputs, inputs], else a copy. */
+  private Weight transposed(String module, long outputs, long inputs) {
+    Optional<Weight> stored = checkpoint.transposed(module);
+    return stored.isPresent()
+        ? matrix(stored.get(), module, outputs, inputs)
+        : Transposed.copy(matrix(module, inputs, outputs), copies);
+  }
+
   private Weight matrix(String module, long rows, long cols) {
-    Weight weight = checkpoint.weight(module);
+    return matrix(checkpoint.weight(module), module, rows, cols);
+  }
+
+  private Weight matrix(Weight weight, String module, long rows, long cols) {
     if (weight.rows() != rows || weight.cols() != cols) {
       throw new InvalidInputException(
           "%s: %s is [%d, %d], but config.json makes it [%d, %d]"

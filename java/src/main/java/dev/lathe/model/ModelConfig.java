@@ -66,6 +66,18 @@ public record ModelConfig(
     return new ConfigReader(config, where).read();
   }
 
+  /**
+   * Keys of a {@code config.json} that say something and that this version neither reads nor knows
+   * to be without effect on what is computed. What they ask for is not done.
+   *
+   * @throws dev.lathe.error.InvalidInputException as {@link #parse}
+   */
+  public static List<String> unknownKeys(ObjectNode config, String where) {
+    ConfigReader reader = new ConfigReader(config, where);
+    reader.read();
+    return reader.unknownKeys();
+  }
+
   public AttentionShape attention(int layer) {
     return attentionLayers.get(layer);
   }

@@ -1,5 +1,7 @@
 package dev.lathe.model;
 
+import java.util.List;
+
 /**
  * By which angles positions rotate queries and keys (Su et al. 2021, arXiv 2104.09864): pair i of a
  * head turns by {@code position * frequency(i)}.
@@ -25,6 +27,13 @@ public record Rope(double theta, Scaling scaling) {
       double factor, double lowFrequencyFactor, double highFrequencyFactor, double originalContext)
       implements Scaling {}
 
+  /** The frequency of each pair divided by a number of its own, headDim / 2 of them. */
+  public record Factors(List<Double> factors) implements Scaling {
+    public Factors {
+      factors = List.copyOf(factors);
+    }
+  }
+
   /** Radians a position of pair {@code i} of headDim / 2. */
   public double frequency(int i, int headDim) {
     double plain = Math.pow(theta, -2.0 * i / headDim);
@@ -39,6 +48,7 @@ public record Rope(double theta, Scaling scaling) {
         kept = Math.clamp(kept, 0, 1);
         yield kept * plain + (1 - kept) * plain / llama.factor;
       }
+      case Factors each -> plain / each.factors.get(i);
     };
   }
 }

@@ -1,11 +1,9 @@
 package dev.lathe.model;
 
 import dev.lathe.backend.HostMemory;
-import dev.lathe.tensor.DType;
-import dev.lathe.tensor.Floats;
 import dev.lathe.tensor.Tensor;
+import dev.lathe.tensor.Transposition;
 import dev.lathe.tensor.Weight;
-import dev.lathe.tensor.WeightRows;
 
 /**
  * A copy of a matrix with rows and columns exchanged, for checkpoints that store [inputs, outputs].
@@ -16,15 +14,8 @@ final class Transposed {
   private Transposed() {}
 
   static Weight copy(Weight weight, HostMemory memory) {
-    DType dtype = weight instanceof Weight.Dense dense ? dense.values().dtype() : DType.F32;
-    Tensor copy = memory.tensor(dtype, weight.cols(), weight.rows());
-    double[] row = new double[Math.toIntExact(weight.cols())];
-    for (long r = 0; r < weight.rows(); r++) {
-      WeightRows.read(weight, r, row);
-      for (int c = 0; c < row.length; c++) {
-        Floats.set(copy.memory(), dtype, c * weight.rows() + r, (float) row[c]);
-      }
-    }
+    Tensor copy = memory.tensor(Transposition.dtype(weight), weight.cols(), weight.rows());
+    Transposition.copy(weight, copy);
     return new Weight.Dense(copy);
   }
 }

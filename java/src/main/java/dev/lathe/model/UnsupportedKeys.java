@@ -8,12 +8,12 @@ import tools.jackson.databind.JsonNode;
 
 /**
  * Keys of a {@code config.json} that change what a model computes and that are not run, with the
- * only value under which ignoring them is right. Keys that change nothing (dropout, dtypes, names
- * of tools) are let be.
+ * only value under which ignoring them is right. Keys that change nothing are {@link HarmlessKeys};
+ * of others that were not read a warning tells.
  */
 final class UnsupportedKeys {
   /** Under these values a key asks for nothing. */
-  private static final Set<String> NOTHING = Set.of("false", "0", "0.0", "[]", "{}", "\"\"");
+  static final Set<String> NOTHING = Set.of("false", "0", "0.0", "[]", "{}", "\"\"");
 
   /** What a key asks for, where its values other than nothing (and {@code neutral}) are not run. */
   private record Meaning(String text, String neutral) {}

@@ -13,7 +13,7 @@ import java.util.OptionalInt;
  * @param model folder of the checkpoint to optimize
  * @param recipe a recipe file, or {@code conservative}, {@code balanced}, {@code aggressive}
  * @param maxLossPercent largest perplexity increase against the baseline that is accepted
- * @param text file to evaluate on
+ * @param text file to evaluate on; absent for the recipe's, or that of the embedded default
  * @param separator what stands between documents of {@code text}
  * @param maxDocuments evaluate the first so many documents only
  * @param backend {@code auto}, {@code cuda}, {@code cpu} or {@code reference}
@@ -24,6 +24,7 @@ import java.util.OptionalInt;
  *     request is resumed either way
  * @param pricePerHour of one machine, in the recipe's currency
  * @param targets what the result must reach, by the names of {@link Target}
+ * @param trainText file to fine-tune on, cut at the same separator; never the one to evaluate on
  */
 public record OptimizeRequest(
     Path model,
@@ -39,7 +40,8 @@ public record OptimizeRequest(
     Path out,
     boolean resume,
     OptionalDouble pricePerHour,
-    Map<String, Double> targets) {
+    Map<String, Double> targets,
+    Optional<Path> trainText) {
   public OptimizeRequest {
     Objects.requireNonNull(model, "model");
     Objects.requireNonNull(recipe, "recipe");

@@ -5,12 +5,12 @@ import dev.lathe.backend.Ceilings;
 import dev.lathe.backend.OpenedBackend;
 import dev.lathe.checkpoint.Checkpoint;
 import dev.lathe.checkpoint.Checkpoints;
-import dev.lathe.compress.CompressionResult;
 import dev.lathe.generate.EngineOptions.Cache;
 import dev.lathe.measure.EvalText;
 import dev.lathe.measure.Profiler;
 import dev.lathe.measure.Quality;
 import dev.lathe.measure.RunFolder;
+import dev.lathe.measure.Trace;
 import dev.lathe.model.Decoder;
 import dev.lathe.optimize.SpeedTrial.Contender;
 import dev.lathe.optimize.SpeedTrial.Outcomes;
@@ -47,6 +47,7 @@ final class OptimizeRun {
   private final SpeedTrial trial;
   private final Samples samples;
   private final Stages stages;
+  private final StepWork work;
 
   OptimizeRun(
       Plan plan,
@@ -73,6 +74,7 @@ final class OptimizeRun {
             tokenizer, prompts.tokens(), plan.recipe().generation().repetitions(), effort);
     this.samples = new Samples(folder, journal.resumed());
     this.stages = new Stages(baseline);
+    this.work = new StepWork(plan, sink, backend, baseline, inputs, steps);
   }
 
   OptimizeResults run() {
@@ -152,15 +154,11 @@ final class OptimizeRun {
   }
 
   private Decided technique(Plan.Step step, String stepFolder) {
-    sink.begin(step.technique().name() + ": apply");
     Path out = steps.path(stepFolder);
-    CompressionResult result;
     Path before = acceptedPath();
-    try (Checkpoint in = Checkpoints.open(before)) {
-      result = step.technique().apply(in, out, (what, done, total) -> sink.progress(done, total));
-    }
+    StepWork.Applied applied = work.apply(step, before, out);
     try (LoadedModel candidate = LoadedModel.open(out, backend)) {
-      sink.begin(step.technique().name() + ": evaluate");
+      sink.begin(applied.what() + ": evaluate");
       Quality quality = Quality.of(candidate.decoder(), baseline.decoder(), text, this::progress);
       samples.documents(step.name(), quality);
       Stage.Quality lost = Stages.quality(quality);
@@ -178,7 +176,7 @@ final class OptimizeRun {
                 found.ownSpeedup(),
                 found.candidate().slowest() > found.incumbent().fastest());
           });
-      Stage stage = stages.technique(step, decision, candidate, lost, speed, result.layers());
+      Stage stage = stages.technique(step, applied, decision, candidate, lost, speed);
       return new Decided(
           stage,
           decision.accepted() ? Optional.of(stepFolder) : journal.acceptedStep(),
@@ -285,7 +283,7 @@ final class OptimizeRun {
         limits,
         advice,
         this::progress,
-        events -> folder.writeWhole(traceFile, Trace.of(what, events)));
+        events -> folder.writeWhole(traceFile, Trace.json(events, what)));
   }
 
   private Contender naive(String name, Decoder decoder) {

@@ -57,6 +57,7 @@ public final class Optimizer {
       Fingerprint now = fingerprint(plan, opened, baseline.checkpoint());
       try (RunFolder folder =
           goesOn ? RunFolder.resume(request.out(), now) : RunFolder.create(request.out(), now)) {
+        sink.note("run folder: " + folder.path());
         folder.differences().forEach(difference -> sink.note("resumed although " + difference));
         Journal journal = goesOn ? Journal.resume(folder) : Journal.start(folder);
         OptimizeResults results =

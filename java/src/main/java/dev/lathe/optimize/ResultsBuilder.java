@@ -76,7 +76,7 @@ record ResultsBuilder(
             plan.recipe().name(),
             plan.recipe().source(),
             plan.maxLossPercent(),
-            plan.steps().stream().map(step -> step.technique().description()).toList()),
+            plan.steps().stream().map(Plan.Step::description).toList()),
         new OptimizeResults.Evaluation(
             plan.text().toString(),
             plan.textHash(),

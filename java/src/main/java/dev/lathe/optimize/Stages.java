@@ -63,24 +63,26 @@ final class Stages {
 
   Stage technique(
       Plan.Step step,
+      StepWork.Applied applied,
       Gate.Decision decision,
       LoadedModel candidate,
       Stage.Quality quality,
-      Optional<Trial> speed,
-      List<LayerResult> layers) {
-    return stage(
-        new Title(
-            step.name(),
-            Kind.TECHNIQUE,
-            step.technique().name(),
-            decision.accepted(),
-            decision.reason()),
-        Model.of(candidate, quality, layers),
-        1,
-        false,
-        speed.map(Trial::candidate),
-        speed.map(Trial::baseline),
-        figure(speed.map(Trial::ownSpeedup)));
+      Optional<Trial> speed) {
+    Stage stage =
+        stage(
+            new Title(
+                step.name(),
+                Kind.TECHNIQUE,
+                applied.what(),
+                decision.accepted(),
+                decision.reason() + applied.note()),
+            Model.of(candidate, quality, applied.layers()),
+            1,
+            false,
+            speed.map(Trial::candidate),
+            speed.map(Trial::baseline),
+            figure(speed.map(Trial::ownSpeedup)));
+    return applied.training().map(stage::with).orElse(stage);
   }
 
   Stage cached(Stage accepted, Trial speed, Check sameTokens) {

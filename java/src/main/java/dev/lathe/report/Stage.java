@@ -32,6 +32,7 @@ import java.util.OptionalLong;
  *     batch, over one sequence of it alone
  * @param latency of single tokens
  * @param layers what the technique did to each matrix
+ * @param training what was trained meanwhile
  */
 public record Stage(
     String name,
@@ -54,9 +55,85 @@ public record Stage(
     OptionalDouble speedup,
     OptionalDouble ownSpeedup,
     Optional<Latency> latency,
-    List<Layer> layers) {
+    List<Layer> layers,
+    Optional<Training> training) {
   public Stage {
     layers = List.copyOf(layers);
+  }
+
+  /** A stage that trains nothing. */
+  public Stage(
+      String name,
+      Kind kind,
+      String what,
+      boolean accepted,
+      String reason,
+      long bytes,
+      double compression,
+      OptionalLong residentBytes,
+      Optional<Quality> quality,
+      OptionalDouble tokensPerSecond,
+      OptionalDouble tokensPerSecondLow,
+      OptionalDouble tokensPerSecondHigh,
+      int sequences,
+      boolean cached,
+      OptionalDouble ttftMs,
+      OptionalDouble tpotMs,
+      OptionalDouble baselineTokensPerSecond,
+      OptionalDouble speedup,
+      OptionalDouble ownSpeedup,
+      Optional<Latency> latency,
+      List<Layer> layers) {
+    this(
+        name,
+        kind,
+        what,
+        accepted,
+        reason,
+        bytes,
+        compression,
+        residentBytes,
+        quality,
+        tokensPerSecond,
+        tokensPerSecondLow,
+        tokensPerSecondHigh,
+        sequences,
+        cached,
+        ttftMs,
+        tpotMs,
+        baselineTokensPerSecond,
+        speedup,
+        ownSpeedup,
+        latency,
+        layers,
+        Optional.empty());
+  }
+
+  /** The same with what was trained. */
+  public Stage with(Training trained) {
+    return new Stage(
+        name,
+        kind,
+        what,
+        accepted,
+        reason,
+        bytes,
+        compression,
+        residentBytes,
+        quality,
+        tokensPerSecond,
+        tokensPerSecondLow,
+        tokensPerSecondHigh,
+        sequences,
+        cached,
+        ttftMs,
+        tpotMs,
+        baselineTokensPerSecond,
+        speedup,
+        ownSpeedup,
+        latency,
+        layers,
+        Optional.of(trained));
   }
 
   public enum Kind {
@@ -116,4 +193,25 @@ public record Stage(
       long bytesAfter,
       double relativeError,
       double sparsity) {}
+
+  /**
+   * What a stage that trains cost and did.
+   *
+   * @param text what it learnt from, in words
+   * @param tokens that the steps learnt from, some more than once
+   * @param seconds that the steps took
+   * @param lossBefore nats a token of the model before this stage, over a part of the training text
+   *     that is not trained on
+   * @param lossAfter the same after it
+   * @param controlLossPercent loss, as of {@link Quality}, of the same training without pruning:
+   *     what the training alone gains; absent where the recipe did not ask for it
+   */
+  public record Training(
+      String text,
+      int steps,
+      long tokens,
+      double seconds,
+      double lossBefore,
+      double lossAfter,
+      OptionalDouble controlLossPercent) {}
 }

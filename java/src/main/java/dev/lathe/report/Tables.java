@@ -24,6 +24,7 @@ final class Tables {
     tables.add(comparison(results));
     tables.add(techniques(results));
     tables.add(qualities(results));
+    TrainingTable.of(results).ifPresent(tables::add);
     tables.add(speeds(results));
     tables.add(latencies(results));
     operations(results).ifPresent(tables::add);

@@ -121,11 +121,6 @@ public final class Tensor {
     return memory;
   }
 
-  /** The memory wherever it lies, for a backend that knows what its address means. */
-  public MemorySegment location() {
-    return memory;
-  }
-
   /** Rows {@code from} (inclusive) to {@code to} (exclusive) of the outermost dimension. */
   public Tensor rows(long from, long to) {
     if (shape.length == 0 || from < 0 || to < from || to > shape[0]) {

@@ -2,14 +2,13 @@ package dev.lathe.tokenize;
 
 import ai.djl.huggingface.tokenizers.jni.TokenizersLibrary;
 import dev.lathe.error.LatheException;
+import dev.lathe.files.Unpacked;
 import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.URL;
 import java.net.URLConnection;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.Properties;
 
 /**
@@ -52,34 +51,21 @@ final class TokenizerLibrary {
       throw new LatheException(
           LatheException.FAILED,
           ("the tokenizer library cannot be loaded: %s; it needs Linux on x86-64 or arm64 with"
-                  + " glibc 2.34 or newer, and room in %s (set XDG_CACHE_HOME for another place)")
-              .formatted(root.getMessage(), cacheFolder()),
+                  + " glibc 2.34 or newer")
+              .formatted(root.getMessage()),
           e);
     }
   }
 
-  /** The library as a file; of several processes that unpack it, each writes it whole. */
   private static Path unpack() throws IOException {
     String architecture = System.getProperty("os.arch").equals("aarch64") ? "aarch64" : "x86_64";
-    URLConnection resource =
-        resource(RESOURCES + "linux-" + architecture + "/cpu/" + FILE).openConnection();
-    resource.setUseCaches(false);
-    try (InputStream in = resource.getInputStream()) {
-      Path folder = cacheFolder().resolve(version() + "-" + architecture);
-      Path target = folder.resolve(FILE);
-      if (Files.exists(target) && Files.size(target) == resource.getContentLengthLong()) {
-        return target;
-      }
-      Files.createDirectories(folder);
-      Path part = Files.createTempFile(folder, FILE, ".part");
-      try {
-        Files.copy(in, part, StandardCopyOption.REPLACE_EXISTING);
-        Files.move(part, target, StandardCopyOption.ATOMIC_MOVE);
-      } finally {
-        Files.deleteIfExists(part);
-      }
-      return target;
-    }
+    URL library = resource(RESOURCES + "linux-" + architecture + "/cpu/" + FILE);
+    URLConnection packed = library.openConnection();
+    packed.setUseCaches(false);
+    long bytes = packed.getContentLengthLong();
+    packed.getInputStream().close();
+    return Unpacked.file(
+        "tokenizers/" + version() + "-" + architecture, FILE, bytes, library::openStream);
   }
 
   private static String version() throws IOException {
@@ -96,15 +82,5 @@ final class TokenizerLibrary {
       throw new FileNotFoundException(name + " is not on the class path");
     }
     return url;
-  }
-
-  /** {@code ~/.cache/lathe/tokenizers}, or where XDG_CACHE_HOME says. */
-  private static Path cacheFolder() {
-    String xdg = System.getenv("XDG_CACHE_HOME");
-    Path base =
-        xdg == null || xdg.isEmpty()
-            ? Path.of(System.getProperty("user.home"), ".cache")
-            : Path.of(xdg);
-    return base.resolve("lathe").resolve("tokenizers").toAbsolutePath();
   }
 }

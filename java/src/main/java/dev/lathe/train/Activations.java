@@ -44,7 +44,27 @@ final class Activations {
   final float[] dGateUp;
   final float[] dGated;
 
-  Activations(ModelConfig config, int sequences, int length) {
+  /** What is allocated for a number of sequences, and the elements of the largest array of it. */
+  record Size(long bytes, long largest) {}
+
+  static Size size(ModelConfig config, int sequences, int length) {
+    long tokens = (long) sequences * length;
+    long hidden = tokens * config.hidden();
+    long queries = tokens * config.heads() * config.headDim();
+    long qkv = queries + 2 * tokens * config.kvHeads() * config.headDim();
+    long gated = tokens * config.intermediate();
+    long scores = tokens * config.heads() * length;
+    long logits = tokens * config.vocabulary();
+    long layer = 4 * hidden + 2 * tokens + qkv + scores + queries + 3 * gated;
+    long all = config.layers() * layer + 4 * hidden + logits + qkv + queries + 3 * gated;
+    return new Size(
+        Float.BYTES * all, Math.max(Math.max(logits, scores), Math.max(2 * gated, qkv)));
+  }
+
+  /**
+   * @param block positions whose attention is computed together
+   */
+  Activations(ModelConfig config, int sequences, int length, int block) {
     int tokens = sequences * length;
     int hidden = tokens * config.hidden();
     int queries = tokens * config.heads() * config.headDim();
@@ -74,7 +94,7 @@ final class Activations {
     dh = new float[hidden];
     dQkv = new float[qkv];
     dAttention = new float[queries];
-    dProbabilities = new float[length * length];
+    dProbabilities = new float[block * length];
     dGateUp = new float[2 * gated];
     dGated = new float[gated];
   }

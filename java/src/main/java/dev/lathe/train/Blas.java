@@ -14,8 +14,9 @@ import org.bytedeco.openblas.global.openblas;
 
 /**
  * Products of matrices in Java arrays by ND4J's OpenBLAS, called without copying ({@code
- * Linker.Option.critical}). OpenBLAS runs each on the thread that calls: training divides the batch
- * between threads instead, and the same numbers come out whatever the machine is busy with.
+ * Linker.Option.critical}). While a {@link SingleThread} is open OpenBLAS runs each on the thread
+ * that calls: training divides the batch between threads instead, and the same numbers come out
+ * whatever the machine is busy with.
  */
 final class Blas {
   private static final int ROW_MAJOR = 101;
@@ -26,9 +27,43 @@ final class Blas {
 
   private Blas() {}
 
+  /**
+   * OpenBLAS on one thread until this is closed. It has one number of threads for the whole
+   * process, which ND4J's products depend on too: the first that opens one notes the number, and
+   * the last that closes one sets it again.
+   */
+  static final class SingleThread implements AutoCloseable {
+    private static final Object LOCK = new Object();
+    private static int open;
+    private static int before;
+
+    private boolean closed;
+
+    private SingleThread() {}
+
+    static SingleThread begin() {
+      synchronized (LOCK) {
+        if (open++ == 0) {
+          before = openblas.blas_get_num_threads();
+          openblas.blas_set_num_threads(1);
+        }
+      }
+      return new SingleThread();
+    }
+
+    @Override
+    public void close() {
+      synchronized (LOCK) {
+        if (!closed && --open == 0) {
+          openblas.blas_set_num_threads(before);
+        }
+        closed = true;
+      }
+    }
+  }
+
   private static MethodHandle load() {
     Loader.load(openblas.class);
-    openblas.blas_set_num_threads(1);
     return Linker.nativeLinker()
         .downcallHandle(
             SymbolLookup.loaderLookup().findOrThrow("cblas_sgemm"),

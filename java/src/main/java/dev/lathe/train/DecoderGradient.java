@@ -19,6 +19,9 @@ import java.util.Arrays;
  * milliseconds where the product takes one; see docs/training.md.
  */
 final class DecoderGradient {
+  /** Positions whose attention is computed together. */
+  private static final int BLOCK = 64;
+
   private final Parameters parameters;
   private final ModelConfig config;
   private final int sequences;
@@ -28,6 +31,7 @@ final class DecoderGradient {
   private final int intermediate;
   private final int headDim;
   private final int qkvCols;
+  private final int block;
   private final Activations a;
   private final Elementwise elementwise;
   private final float[] gradient;
@@ -37,7 +41,12 @@ final class DecoderGradient {
    * @param length tokens of each
    */
   DecoderGradient(Parameters parameters, int sequences, int length) {
+    this(parameters, sequences, length, Math.min(length, BLOCK));
+  }
+
+  DecoderGradient(Parameters parameters, int sequences, int length, int block) {
     this.parameters = parameters;
+    this.block = block;
     this.config = parameters.config();
     this.sequences = sequences;
     this.length = length;
@@ -46,7 +55,7 @@ final class DecoderGradient {
     intermediate = config.intermediate();
     headDim = config.headDim();
     qkvCols = (config.heads() + 2 * config.kvHeads()) * headDim;
-    a = new Activations(config, sequences, length);
+    a = new Activations(config, sequences, length, block);
     elementwise = new Elementwise(config, length);
     gradient = new float[parameters.count()];
   }
@@ -84,7 +93,17 @@ final class DecoderGradient {
    * @return as {@link #loss}, not scaled
    */
   double lossAndGradient(int[] inputs, int[] targets, float scale) {
+    clear();
+    return lossAndAddGradient(inputs, targets, scale);
+  }
+
+  /** Sets the gradient to 0. */
+  void clear() {
     Arrays.fill(gradient, 0);
+  }
+
+  /** As {@link #lossAndGradient}, added to the gradient that is there. */
+  double lossAndAddGradient(int[] inputs, int[] targets, float scale) {
     forward(inputs);
     double loss = elementwise.crossEntropy(a.logits, targets, config.vocabulary(), scale);
     backward(inputs);
@@ -133,15 +152,25 @@ final class DecoderGradient {
     store(of(a.logits, config.vocabulary()), of(a.h, hidden), head(w).t());
   }
 
-  /** Each head of each sequence: softmax(q k^T / sqrt(headDim)) v, nobody sees what follows. */
+  /**
+   * Each head of each sequence: softmax(q k^T / sqrt(headDim)) v, nobody sees what follows. In
+   * blocks of positions, so that most of what nobody sees is not computed.
+   */
   private void attend(Layer l) {
     float scale = config.attentionLayers().getFirst().scale();
     for (int s = 0; s < sequences; s++) {
       for (int head = 0; head < config.heads(); head++) {
-        Matrix p = probabilities(l, s, head);
-        multiply(p, scale, query(l.qkv(), s, head), key(l.qkv(), s, head).t(), 0);
-        elementwise.causalSoftmax(p);
-        store(output(l.attention(), s, head), p, value(l.qkv(), s, head));
+        for (int first = 0; first < length; first += block) {
+          int end = Math.min(length, first + block);
+          Matrix p = probabilities(l, s, head, first, end);
+          Matrix q = rows(query(l.qkv(), s, head), first, end);
+          multiply(p, scale, q, rows(key(l.qkv(), s, head), 0, end).t(), 0);
+          elementwise.causalSoftmax(p, first);
+          store(
+              rows(output(l.attention(), s, head), first, end),
+              p,
+              rows(value(l.qkv(), s, head), 0, end));
+        }
       }
     }
   }
@@ -202,14 +231,19 @@ final class DecoderGradient {
     Arrays.fill(a.dQkv, 0);
     for (int s = 0; s < sequences; s++) {
       for (int head = 0; head < config.heads(); head++) {
-        Matrix p = probabilities(l, s, head);
-        Matrix dp = Matrix.of(a.dProbabilities, length, length);
-        Matrix dOut = output(a.dAttention, s, head);
-        add(value(a.dQkv, s, head), p.t(), dOut);
-        store(dp, dOut, value(l.qkv(), s, head).t());
-        elementwise.causalSoftmaxBackward(dp, p);
-        multiply(query(a.dQkv, s, head), scale, dp, key(l.qkv(), s, head), 0);
-        multiply(key(a.dQkv, s, head), scale, dp.t(), query(l.qkv(), s, head), 1);
+        for (int first = 0; first < length; first += block) {
+          int end = Math.min(length, first + block);
+          Matrix p = probabilities(l, s, head, first, end);
+          Matrix dp = Matrix.of(a.dProbabilities, end - first, end);
+          Matrix q = rows(query(l.qkv(), s, head), first, end);
+          Matrix k = rows(key(l.qkv(), s, head), 0, end);
+          Matrix dOut = rows(output(a.dAttention, s, head), first, end);
+          add(rows(value(a.dQkv, s, head), 0, end), p.t(), dOut);
+          store(dp, dOut, rows(value(l.qkv(), s, head), 0, end).t());
+          elementwise.causalSoftmaxBackward(dp, p, first);
+          multiply(rows(query(a.dQkv, s, head), first, end), scale, dp, k, 0);
+          multiply(rows(key(a.dQkv, s, head), 0, end), scale, dp.t(), q, 1);
+        }
       }
     }
   }
@@ -257,9 +291,15 @@ final class DecoderGradient {
     return Matrix.at(values, sequence * length * stride + firstCol, length, headDim, stride);
   }
 
-  private Matrix probabilities(Layer l, int sequence, int head) {
-    int offset = (sequence * config.heads() + head) * length * length;
-    return Matrix.at(l.probabilities(), offset, length, length, length);
+  private static Matrix rows(Matrix of, int from, int to) {
+    return Matrix.at(
+        of.values(), of.offset() + from * of.stride(), to - from, of.cols(), of.stride());
+  }
+
+  /** Rows of positions from {@code first} to {@code end}, columns of all up to {@code end}. */
+  private Matrix probabilities(Layer l, int sequence, int head, int first, int end) {
+    int offset = ((sequence * config.heads() + head) * length + first) * length;
+    return Matrix.at(l.probabilities(), offset, end - first, end, length);
   }
 
   /** The key and value head that a query head uses (Ainslie et al. 2023, grouped queries). */

@@ -16,7 +16,11 @@ final class Elementwise {
   /** Cosines, then sines, of each position: [length, headDim]. */
   private final float[] rotations;
 
+  /** Of one row of logits. */
+  private final float[] exponentials;
+
   Elementwise(ModelConfig config, int length) {
+    exponentials = new float[config.vocabulary()];
     hidden = config.hidden();
     intermediate = config.intermediate();
     headDim = config.headDim();
@@ -93,56 +97,64 @@ final class Elementwise {
     }
   }
 
-  /** Row r over its first r + 1 columns; the others become 0. */
-  void causalSoftmax(Matrix scores) {
+  /**
+   * Rows of a causal softmax.
+   *
+   * @param scores a row each for positions from {@code first} on; a column for each position that
+   *     the last of them sees. Row r is over its first {@code first + r + 1} columns, the others
+   *     become 0
+   */
+  void causalSoftmax(Matrix scores, int first) {
     float[] s = scores.values();
     for (int r = 0; r < scores.rows(); r++) {
       int row = scores.offset() + r * scores.stride();
+      int end = row + first + r + 1;
       float max = Float.NEGATIVE_INFINITY;
-      for (int c = 0; c <= r; c++) {
-        max = Math.max(max, s[row + c]);
+      for (int i = row; i < end; i++) {
+        max = Math.max(max, s[i]);
       }
+      Exponential.shifted(s, row, end, max);
       float sum = 0;
-      for (int c = 0; c <= r; c++) {
-        float e = (float) Math.exp(s[row + c] - max);
-        s[row + c] = e;
-        sum += e;
+      for (int i = row; i < end; i++) {
+        sum += s[i];
       }
       float inverse = 1 / sum;
-      for (int c = 0; c <= r; c++) {
-        s[row + c] *= inverse;
+      for (int i = row; i < end; i++) {
+        s[i] *= inverse;
       }
-      for (int c = r + 1; c < scores.cols(); c++) {
-        s[row + c] = 0;
-      }
+      java.util.Arrays.fill(s, end, row + scores.cols(), 0);
     }
   }
 
   /** In place: {@code d = p (d - sum(d p))}; 0 where nothing is seen. */
-  void causalSoftmaxBackward(Matrix gradient, Matrix probabilities) {
+  void causalSoftmaxBackward(Matrix gradient, Matrix probabilities, int first) {
     float[] d = gradient.values();
     float[] p = probabilities.values();
     for (int r = 0; r < gradient.rows(); r++) {
       int row = gradient.offset() + r * gradient.stride();
       int from = probabilities.offset() + r * probabilities.stride();
+      int seen = first + r + 1;
       float dot = 0;
-      for (int c = 0; c <= r; c++) {
+      for (int c = 0; c < seen; c++) {
         dot += d[row + c] * p[from + c];
       }
-      for (int c = 0; c < gradient.cols(); c++) {
-        d[row + c] = c <= r ? p[from + c] * (d[row + c] - dot) : 0;
+      for (int c = 0; c < seen; c++) {
+        d[row + c] = p[from + c] * (d[row + c] - dot);
       }
+      java.util.Arrays.fill(d, row + seen, row + gradient.cols(), 0);
     }
   }
 
-  /** {@code silu(gate) up} (Shazeer 2020). */
+  /** {@code silu(gate) up} (Shazeer 2020), silu(g) = g / (1 + e^-g). */
   void gate(float[] out, float[] gateUp) {
     int rows = out.length / intermediate;
     for (int t = 0; t < rows; t++) {
       int gate = t * 2 * intermediate;
+      int up = gate + intermediate;
+      int to = t * intermediate;
+      Exponential.ofNegated(gateUp, gate, out, to, intermediate);
       for (int i = 0; i < intermediate; i++) {
-        float g = gateUp[gate + i];
-        out[t * intermediate + i] = g * sigmoid(g) * gateUp[gate + intermediate + i];
+        out[to + i] = gateUp[gate + i] / (1 + out[to + i]) * gateUp[up + i];
       }
     }
   }
@@ -152,19 +164,17 @@ final class Elementwise {
     int rows = dOut.length / intermediate;
     for (int t = 0; t < rows; t++) {
       int gate = t * 2 * intermediate;
+      int up = gate + intermediate;
+      int from = t * intermediate;
+      Exponential.ofNegated(gateUp, gate, dGateUp, gate, intermediate);
       for (int i = 0; i < intermediate; i++) {
+        float sigmoid = 1 / (1 + dGateUp[gate + i]);
         float g = gateUp[gate + i];
-        float up = gateUp[gate + intermediate + i];
-        float d = dOut[t * intermediate + i];
-        float s = sigmoid(g);
-        dGateUp[gate + i] = d * up * s * (1 + g * (1 - s));
-        dGateUp[gate + intermediate + i] = d * g * s;
+        float d = dOut[from + i] * sigmoid;
+        dGateUp[gate + i] = d * gateUp[up + i] * (1 + g * (1 - sigmoid));
+        dGateUp[up + i] = d * g;
       }
     }
-  }
-
-  private static float sigmoid(float x) {
-    return (float) (1 / (1 + Math.exp(-x)));
   }
 
   /**
@@ -186,14 +196,17 @@ final class Elementwise {
       for (int c = 0; c < vocabulary; c++) {
         max = Math.max(max, logits[row + c]);
       }
+      System.arraycopy(logits, row, exponentials, 0, vocabulary);
+      Exponential.shifted(exponentials, 0, vocabulary, max);
       double sum = 0;
       for (int c = 0; c < vocabulary; c++) {
-        sum += Math.exp(logits[row + c] - max);
+        sum += exponentials[c];
       }
       loss += Math.log(sum) + max - logits[row + target];
       if (scale != 0) {
+        float each = (float) (scale / sum);
         for (int c = 0; c < vocabulary; c++) {
-          logits[row + c] = (float) (scale * Math.exp(logits[row + c] - max) / sum);
+          logits[row + c] = exponentials[c] * each;
         }
         logits[row + target] -= scale;
       }

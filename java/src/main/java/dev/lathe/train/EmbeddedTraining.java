@@ -6,6 +6,7 @@ import dev.lathe.error.InvalidInputException;
 import dev.lathe.error.LatheException;
 import dev.lathe.model.ModelConfig;
 import dev.lathe.tokenize.HuggingFaceTokenizer;
+import dev.lathe.tokenize.Tokenizer;
 import dev.lathe.train.corpus.Corpus;
 import dev.lathe.train.corpus.Split;
 import java.io.IOException;
@@ -87,10 +88,9 @@ public final class EmbeddedTraining {
 
   private void run(TrainingPlan plan, ObjectNode configJson, int threads) throws IOException {
     ModelConfig config = ModelConfig.parse(configJson, "the embedded default's configuration");
-    List<String> documents = Corpus.embedded(Split.TRAINING).documents();
-    BytePairs pairs =
-        BytePairs.learn(
-            documents.subList(0, Math.min(VOCABULARY_DOCUMENTS, documents.size())), VOCABULARY);
+    Corpus corpus = Corpus.embedded(Split.TRAINING);
+    List<String> documents = corpus.documents();
+    BytePairs pairs = vocabulary(documents);
     Path tokenizerJson = folder.resolve("tokenizer.json");
     Path companion = folder.resolve("tokenizer_config.json");
     Files.write(tokenizerJson, pretty(pairs.tokenizerJson()));
@@ -99,8 +99,8 @@ public final class EmbeddedTraining {
     TrainingText heldOut;
     try (HuggingFaceTokenizer tokenizer =
         HuggingFaceTokenizer.load(tokenizerJson, Optional.of(companion), configJson)) {
-      training = tokens(documents, pairs, tokenizer);
-      heldOut = tokens(Corpus.embedded(Split.HELD_OUT).documents(), pairs, tokenizer);
+      training = tokens(documents, config, tokenizer);
+      heldOut = tokens(Corpus.embedded(Split.HELD_OUT).documents(), config, tokenizer);
     }
     Parameters parameters = Parameters.initial(config, plan.seed());
     log.accept(
@@ -125,7 +125,8 @@ public final class EmbeddedTraining {
         CheckpointWriter.create(folder.resolve("model"))
             .config(configJson)
             .copy(tokenizerJson)
-            .copy(companion);
+            .copy(companion)
+            .lineage(EmbeddedData.root(corpus.text()));
     parameters.writeTo(writer);
     log.accept(
         "%s: held-out loss %.4f nats a token"
@@ -194,21 +195,29 @@ public final class EmbeddedTraining {
     }
   }
 
-  private static TrainingText tokens(
-      List<String> documents, BytePairs pairs, HuggingFaceTokenizer tokenizer) {
+  /** Learnt from the first documents. */
+  static BytePairs vocabulary(List<String> documents) {
+    return BytePairs.learn(
+        documents.subList(0, Math.min(VOCABULARY_DOCUMENTS, documents.size())), VOCABULARY);
+  }
+
+  /** Documents as the embedded default is trained on them: each between its begin and its end. */
+  static TrainingText tokens(List<String> documents, ModelConfig config, Tokenizer tokenizer) {
+    int begin = config.beginOfSequence().orElseThrow();
+    int end = config.endOfSequence().stream().findFirst().orElseThrow();
     return new TrainingText(
         tokenizer.encodeAll(documents).stream()
             .map(ids -> {
               int[] whole = new int[ids.length + 2];
-              whole[0] = pairs.begin();
+              whole[0] = begin;
               System.arraycopy(ids, 0, whole, 1, ids.length);
-              whole[whole.length - 1] = pairs.end();
+              whole[whole.length - 1] = end;
               return whole;
             })
             .toList());
   }
 
-  private static byte[] pretty(ObjectNode json) {
+  static byte[] pretty(ObjectNode json) {
     return StrictJson.mapper().writerWithDefaultPrettyPrinter().writeValueAsBytes(json);
   }
 

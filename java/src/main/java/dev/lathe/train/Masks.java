@@ -34,6 +34,18 @@ public final class Masks {
     return new Masks(zeros);
   }
 
+  /**
+   * By the tensor's name; the caller's sets, not copies: what changes in them holds from then on.
+   */
+  static Masks of(Map<String, BitSet> zeros) {
+    return new Masks(zeros);
+  }
+
+  /** The mask of each tensor that has one. */
+  Map<String, BitSet> byTensor() {
+    return zeros;
+  }
+
   /** Weights that are held at zero. */
   public long zeros() {
     return zeros.values().stream().mapToLong(BitSet::cardinality).sum();

@@ -19,7 +19,9 @@ import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
+import java.util.function.Function;
 
 /**
  * All weights of a decoder as one array of F32, so that the optimizer, the norm of the gradient and
@@ -48,29 +50,18 @@ final class Parameters {
     }
   }
 
+  /** They lie in one Java array. */
+  private static final int MAX_ELEMENTS = Integer.MAX_VALUE - 8;
+
   private final ModelConfig config;
   private final Map<String, Entry> entries = new LinkedHashMap<>();
   private final float[] values;
 
   Parameters(ModelConfig config) {
-    AttentionShape attention =
-        new AttentionShape(
-            config.heads(),
-            config.kvHeads(),
-            config.headDim(),
-            (float) (1 / Math.sqrt(config.headDim())));
-    boolean plain =
-        config.architecture().equals("LlamaForCausalLM")
-            && config.activation() == Activation.SILU
-            && config.gated()
-            && config.rope().isPresent()
-            && config.biases().equals(new ModelConfig.Biases(false, false, false))
-            && config.attentionLayers().stream().allMatch(attention::equals);
-    if (!plain) {
-      throw new InvalidInputException(
-          "training knows LlamaForCausalLM with silu and without biases; this is %s with %s, %s"
-              .formatted(config.architecture(), config.activation(), config.biases()));
-    }
+    refusal(config)
+        .ifPresent(why -> {
+          throw new InvalidInputException(why);
+        });
     this.config = config;
     int hidden = config.hidden();
     int queries = config.heads() * config.headDim();
@@ -97,6 +88,42 @@ final class Parameters {
 
   private void add(String name, int rows, int cols) {
     entries.put(name, new Entry(name, count(), rows, cols));
+  }
+
+  /** Why the gradient does not know a model; empty where it does. */
+  static Optional<String> refusal(ModelConfig config) {
+    AttentionShape attention =
+        new AttentionShape(
+            config.heads(),
+            config.kvHeads(),
+            config.headDim(),
+            (float) (1 / Math.sqrt(config.headDim())));
+    boolean plain =
+        config.architecture().equals("LlamaForCausalLM")
+            && config.activation() == Activation.SILU
+            && config.gated()
+            && config.rope().isPresent()
+            && config.biases().equals(new ModelConfig.Biases(false, false, false))
+            && config.attentionLayers().stream().allMatch(attention::equals);
+    if (!plain) {
+      return Optional.of(
+          "training knows LlamaForCausalLM with silu and without biases; this is %s with %s, %s"
+              .formatted(config.architecture(), config.activation(), config.biases()));
+    }
+    return elements(config) > MAX_ELEMENTS
+        ? Optional.of(
+            "training knows models of up to %,d parameters; this has %,d"
+                .formatted(MAX_ELEMENTS, elements(config)))
+        : Optional.empty();
+  }
+
+  /** Parameters of a plain Llama, without making room for them. */
+  static long elements(ModelConfig config) {
+    long hidden = config.hidden();
+    long heads = 2L * (config.heads() + config.kvHeads()) * config.headDim();
+    long layer = hidden * (heads + 3L * config.intermediate() + 2);
+    long table = config.vocabulary() * hidden;
+    return (config.tiedEmbedding() ? 1 : 2) * table + config.layers() * layer + hidden;
   }
 
   /** How many numbers there are. */
@@ -212,16 +239,29 @@ final class Parameters {
 
   /** All tensors as F32 into a checkpoint that is being written. */
   void writeTo(CheckpointWriter writer) {
+    writeTo(writer, entry -> DType.F32);
+  }
+
+  /**
+   * All tensors into a checkpoint that is being written.
+   *
+   * @param types F32, F16 or BF16 for each; rounded to nearest even
+   */
+  void writeTo(CheckpointWriter writer, Function<Entry, DType> types) {
     for (Entry entry : entries()) {
+      DType type = types.apply(entry);
       long[] shape =
           entry.isMatrix() ? new long[] {entry.rows(), entry.cols()} : new long[] {entry.rows()};
       writer.group(
-          List.of(TensorInfo.of(entry.name(), DType.F32, shape)),
+          List.of(TensorInfo.of(entry.name(), type, shape)),
           () -> {
             Tensor tensor =
-                Tensor.of(Arena.ofAuto().allocate(4L * entry.elements(), 64), DType.F32, shape);
+                Tensor.of(
+                    Arena.ofAuto().allocate((long) type.bytes() * entry.elements(), 64),
+                    type,
+                    shape);
             for (int i = 0; i < entry.elements(); i++) {
-              Floats.set(tensor.memory(), DType.F32, i, values[entry.offset() + i]);
+              Floats.set(tensor.memory(), type, i, values[entry.offset() + i]);
             }
             return new ArrayList<>(List.of(tensor));
           });

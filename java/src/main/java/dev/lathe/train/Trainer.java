@@ -8,10 +8,13 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
 
 /**
  * Steps of training. A batch is divided into parts with a gradient each; threads share them out,
- * and they are added in the batch's order, so that the result does not depend on the threads.
+ * and they are added in the batch's order, so that the result does not depend on the threads. A
+ * part goes through the decoder some sequences at a time, so that what the layers leave for the
+ * backward pass stays in the caches.
  */
 final class Trainer implements AutoCloseable {
   /** What a step showed: loss in nats a token before the update, gradient norm before clipping. */
@@ -21,9 +24,10 @@ final class Trainer implements AutoCloseable {
   private final TrainingPlan plan;
   private final AdamW optimizer;
   private final TrainingText text;
-  private final List<DecoderGradient> passes = new ArrayList<>();
+  private final List<Part> parts = new ArrayList<>();
   private final ExecutorService threads;
   private final float[] gradient;
+  private final Blas.SingleThread products;
 
   Trainer(
       Parameters parameters, TrainingPlan plan, AdamW optimizer, TrainingText text, int threads) {
@@ -36,13 +40,52 @@ final class Trainer implements AutoCloseable {
             threads, Thread.ofPlatform().daemon().name("train-", 0).factory());
     for (int i = 0; i < PARTS && i < plan.batch(); i++) {
       int sequences = plan.batch() / PARTS + (i < plan.batch() % PARTS ? 1 : 0);
-      passes.add(new DecoderGradient(parameters, sequences, plan.length()));
+      parts.add(
+          new Part(
+              new DecoderGradient(parameters, together(sequences), plan.length()),
+              sequences * plan.length()));
     }
     gradient = new float[parameters.count()];
+    products = Blas.SingleThread.begin();
   }
 
   /** A batch is divided into so many parts whatever the threads: sums then have one order. */
-  private static final int PARTS = 2;
+  static final int PARTS = 2;
+
+  /** Sequences that go through the decoder together, at most. */
+  private static final int TOGETHER = 4;
+
+  /** The most that divide a part's sequences evenly. */
+  private static int together(int sequences) {
+    int count = Math.min(sequences, TOGETHER);
+    while (sequences % count != 0) {
+      count--;
+    }
+    return count;
+  }
+
+  /** Sequences of a batch that go through the decoder together: what must be in memory. */
+  static int together(TrainingPlan plan) {
+    return Math.min(TOGETHER, Math.ceilDiv(plan.batch(), PARTS));
+  }
+
+  /** Some sequences of each batch, {@code tokens} in all, and their gradient. */
+  private record Part(DecoderGradient pass, int tokens) {
+    /** The summed loss of the tokens from {@code from} on; the gradient unless the scale is 0. */
+    double run(TrainingText.Windows windows, int from, float scale) {
+      pass.clear();
+      double loss = 0;
+      for (int at = from; at < from + tokens; at += pass.tokens()) {
+        int[] inputs = Arrays.copyOfRange(windows.inputs(), at, at + pass.tokens());
+        int[] targets = Arrays.copyOfRange(windows.targets(), at, at + pass.tokens());
+        loss +=
+            scale == 0
+                ? pass.loss(inputs, targets)
+                : pass.lossAndAddGradient(inputs, targets, scale);
+      }
+      return loss;
+    }
+  }
 
   /**
    * The next step.
@@ -56,10 +99,10 @@ final class Trainer implements AutoCloseable {
     float scale = 1f / (plan.batch() * plan.length());
     double loss = sum(windows, scale) * scale;
     Arrays.fill(gradient, 0);
-    for (DecoderGradient pass : passes) {
-      float[] part = pass.gradient();
+    for (Part part : parts) {
+      float[] own = part.pass().gradient();
       for (int i = 0; i < gradient.length; i++) {
-        gradient[i] += part[i];
+        gradient[i] += own[i];
       }
     }
     double rate = plan.learningRate(number);
@@ -85,22 +128,16 @@ final class Trainer implements AutoCloseable {
   }
 
   private double sum(TrainingText.Windows windows, float scale) {
-    List<Future<Double>> parts = new ArrayList<>();
-    int from = 0;
-    for (DecoderGradient pass : passes) {
-      int to = from + pass.tokens();
-      int[] inputs = Arrays.copyOfRange(windows.inputs(), from, to);
-      int[] targets = Arrays.copyOfRange(windows.targets(), from, to);
-      parts.add(
-          threads.submit(() ->
-              scale == 0
-                  ? pass.loss(inputs, targets)
-                  : pass.lossAndGradient(inputs, targets, scale)));
-      from = to;
+    List<Future<Double>> losses = new ArrayList<>();
+    int next = 0;
+    for (Part part : parts) {
+      int from = next;
+      losses.add(threads.submit(() -> part.run(windows, from, scale)));
+      next += part.tokens();
     }
     double sum = 0;
-    for (Future<Double> part : parts) {
-      sum += result(part);
+    for (Future<Double> loss : losses) {
+      sum += result(loss);
     }
     return sum;
   }
@@ -120,8 +157,24 @@ final class Trainer implements AutoCloseable {
     return parameters;
   }
 
+  /** Waits for the threads: what they use must not be given up under them. */
   @Override
   public void close() {
+    boolean interrupted = false;
     threads.shutdownNow();
+    while (true) {
+      try {
+        if (threads.awaitTermination(1, TimeUnit.MINUTES)) {
+          break;
+        }
+      } catch (InterruptedException e) {
+        // A step takes a second at most; whoever interrupted is told afterwards.
+        interrupted = true;
+      }
+    }
+    products.close();
+    if (interrupted) {
+      Thread.currentThread().interrupt();
+    }
   }
 }

@@ -35,8 +35,10 @@ final class TrainingText {
 
   /** The windows of a step: a function of seed and step alone, so that a resumed run goes on. */
   Windows draw(long seed, long step, int batch, int length) {
-    Draw draw = new Draw(seed ^ (step * 0x9E3779B97F4A7C15L));
-    draw.nextLong();
+    // Mixed: the generator's own state goes on by a fixed amount, so that states that differ by
+    // whole
+    // steps would draw the windows of the step before again, shifted by one.
+    Draw draw = new Draw(Draw.mix(Draw.mix(seed) + step));
     Windows windows = new Windows(new int[batch * length], new int[batch * length]);
     for (int b = 0; b < batch; b++) {
       copy(starts[draw.below(starts.length)], windows, b, length);

@@ -136,12 +136,35 @@ class BadGgufTest {
             f -> f.without("llama.block_count").u32("llama.block_count", 0),
             "blk.0.attn_q.weight belongs to layer 0"),
         bad(
+            "billions of layers",
+            f -> f.without("llama.block_count").u32("llama.block_count", 0xffff_fff0L),
+            "llama.block_count is 4294967280"),
+        bad(
+            "windows of other layers",
+            f ->
+                f.u32("llama.attention.sliding_window", 4)
+                    .ints("llama.attention.sliding_window_pattern", 1, 0, 1),
+            "sliding_window_pattern has 3 values, but there are 1 layers"),
+        bad(
             "no heads",
             f -> f.without("llama.attention.head_count").u32("llama.attention.head_count", 0),
             "llama.attention.head_count"),
         bad("odd heads", f -> f.u32("llama.attention.key_length", 3), "needs pairs"),
         bad("rotation of a part", f -> f.u32("llama.rope.dimension_count", 2), "4 elements"),
         bad("experts", f -> f.u32("llama.expert_count", 8), "llama.expert_count", "experts"),
+        bad(
+            "capped scores",
+            f -> f.f32("llama.attn_logit_softcapping", 50),
+            "attn_logit_softcapping is 50.0",
+            "capped scores"),
+        bad(
+            "frequencies of other heads",
+            f -> f.tensor("rope_freqs.weight", 0, GgufFixture.floats(1, 3), 3),
+            "heads of 4 elements need F32 [2]"),
+        bad(
+            "frequencies that are none",
+            f -> f.tensor("rope_freqs.weight", 0, GgufFixture.floats(0, 2), 2),
+            "rope_freqs.weight has 0.0 at 0"),
         bad(
             "a tensor that the architecture lacks",
             f -> f.tensor("blk.0.ssm_in.weight", 0, four, 1),

@@ -7,6 +7,7 @@ import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Weight;
 import dev.lathe.tensor.WeightRows;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
@@ -17,6 +18,8 @@ import java.util.Set;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import tools.jackson.databind.node.ObjectNode;
 
 /** Names, shapes, order of rows, configuration and numbers of what a GGUF file holds. */
@@ -41,6 +44,18 @@ class GgufCheckpointTest {
       assertThat(config.get("rms_norm_eps").doubleValue()).isEqualTo(1e-5);
       assertThat(config.get("tie_word_embeddings").booleanValue()).isTrue();
       assertThat(checkpoint.content("tokenizer.json")).isEmpty();
+    }
+  }
+
+  @Test
+  void keysThatNobodyKnowsAreNamed() {
+    GgufFixture fixture = GgufFixture.tinyLlama();
+    fixture.u32("llama.vocab_size", 4).f32("llama.residual_twist", 1).u32("general.twist", 1);
+    SafetensorsFixture.write(folder.resolve("model.gguf"), fixture.bytes());
+    try (Arena arena = Arena.ofConfined()) {
+      GgufMetadata metadata = GgufFile.open(folder.resolve("model.gguf"), arena).metadata();
+      assertThat(GgufUnsupportedKeys.unknown(metadata, GgufArchitecture.LLAMA))
+          .containsExactly("llama.residual_twist");
     }
   }
 
@@ -128,19 +143,47 @@ class GgufCheckpointTest {
     return IntStream.range(0, cols).mapToDouble(c -> out[c]).toArray();
   }
 
-  @Test
-  void everyNameOfTheTableGoesBothWays() {
-    GgufArchitecture.modules()
+  @ParameterizedTest
+  @EnumSource(GgufArchitecture.class)
+  void everyNameOfTheTableGoesBothWays(GgufArchitecture architecture) {
+    GgufNames names = architecture.names();
+    assertThat(names.modules()).hasSizeGreaterThan(8);
+    names
+        .modules()
         .keySet()
         .forEach(module -> {
           String gguf = module.replace("N", "12") + ".weight";
-          String there = GgufArchitecture.huggingFace(gguf).orElseThrow();
-          assertThat(GgufArchitecture.gguf(there)).contains(gguf);
+          String there = names.huggingFace(gguf).orElseThrow();
+          assertThat(names.gguf(there)).contains(gguf);
+          if (module.contains("N")) {
+            assertThat(GgufNames.layer(gguf)).hasValue(12);
+            assertThat(GgufNames.layer(there)).hasValue(12);
+          }
         });
-    assertThat(GgufArchitecture.huggingFace("blk.7.attn_q.bias"))
+  }
+
+  @Test
+  void namesAreThoseOfTheTableOnly() {
+    GgufNames llama = GgufArchitecture.LLAMA.names();
+    assertThat(llama.huggingFace("blk.7.attn_q.bias"))
         .contains("model.layers.7.self_attn.q_proj.bias");
-    assertThat(GgufArchitecture.huggingFace("blk.x.attn_q.weight")).isEmpty();
-    assertThat(GgufArchitecture.huggingFace("model.layers.0.attn_q.weight")).isEmpty();
+    for (String wrong :
+        List.of(
+            "blk.x.attn_q.weight",
+            "blk.N.attn_q.weight",
+            "blk.007.attn_q.weight",
+            "model.layers.0.attn_q.weight",
+            "blk.0.attn_qkv.weight",
+            "blk.0.attn_q_norm.weight",
+            "blk.0.attn_q")) {
+      assertThat(llama.huggingFace(wrong)).as(wrong).isEmpty();
+    }
+    assertThat(
+            GgufArchitecture.GEMMA2.names().gguf("model.layers.1.post_attention_layernorm.weight"))
+        .contains("blk.1.post_attention_norm.weight");
+    assertThat(
+            GgufArchitecture.QWEN2.names().gguf("model.layers.1.post_attention_layernorm.weight"))
+        .contains("blk.1.ffn_norm.weight");
   }
 
   /** The same trained model in both formats has the same weights, bit by bit. */

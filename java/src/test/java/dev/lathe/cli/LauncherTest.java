@@ -57,7 +57,7 @@ class LauncherTest {
   }
 
   private Ended end(Process process) throws IOException, InterruptedException {
-    assertThat(process.waitFor(5, TimeUnit.MINUTES)).as("it ends").isTrue();
+    assertThat(process.waitFor(10, TimeUnit.MINUTES)).as("it ends").isTrue();
     return new Ended(
         process.exitValue(),
         Files.readString(file("out").toPath(), StandardCharsets.UTF_8),
@@ -120,6 +120,33 @@ class LauncherTest {
     Ended ended = end(running);
     assertThat(ended.code()).as(ended.err()).isEqualTo(130);
     assertThat(ended.err()).contains("lathe: interrupted").doesNotContain("\tat ");
+  }
+
+  /** README's first command but for its recipe, from a folder that is not the checkout. */
+  @Test
+  void optimizeWithoutAModelEndsWithAReport() throws IOException, InterruptedException {
+    // The default recipe trains for two minutes where two cores are free, for long where they are
+    // not.
+    Ended optimized = lathe(List.of("optimize", "--recipe", "conservative"));
+    assertThat(optimized.code()).as(optimized.err()).isZero();
+    assertThat(optimized.err()).contains("run folder: runs/optimize-embedded-");
+    String last = optimized.out().lines().toList().getLast();
+    assertThat(last).startsWith("report: runs/optimize-embedded-");
+    Path report = folder.resolve(last.substring("report: ".length()));
+    assertThat(Files.readString(report)).contains("</html>");
+    assertThat(report.resolveSibling("model/model.safetensors")).isNotEmptyFile();
+  }
+
+  @Test
+  void aFolderCalledAsTheEmbeddedModelIsNotHiddenSilently()
+      throws IOException, InterruptedException {
+    Files.createDirectory(folder.resolve("embedded"));
+    Ended named = lathe(List.of("generate", "--model", "embedded", "--max-tokens", "2"));
+    assertThat(named.code()).as(named.err()).isZero();
+    assertThat(named.err()).contains("./embedded");
+    Ended path = lathe(List.of("generate", "--model", "./embedded", "--max-tokens", "2"));
+    assertThat(path.code()).isEqualTo(2);
+    assertThat(path.err()).contains("no config.json");
   }
 
   /** The text streams: the first of it is there long before the last. */

@@ -9,15 +9,13 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
-import org.junit.jupiter.params.provider.NullSource;
-import org.junit.jupiter.params.provider.ValueSource;
 
 class ModelOptionTest {
 
   @ParameterizedTest
   @CsvSource({
-    "embedded, brings no model of its own",
-    "embedded:mlp, brings no model of its own",
+    "embedded:mlp, brings one model of its own",
+    "' ', must name a model",
     "/nowhere/at/all, there is no such folder"
   })
   void formsThatThisVersionDoesNotTakeAreNamed(String model, String complaint) {
@@ -27,14 +25,18 @@ class ModelOptionTest {
         .withMessageContaining(complaint);
   }
 
-  @ParameterizedTest
-  @NullSource
-  @ValueSource(strings = {"", " "})
-  void withoutAModelTheMessageSaysWhatOneIs(String model) {
+  @Test
+  void withoutAModelItIsTheEmbeddedOne() {
+    assertThat(new ModelOption().path()).isEqualTo(ModelOption.resolve("embedded", "--model"));
+    assertThat(ModelOption.resolve("embedded", "--model").resolve("config.json")).exists();
+  }
+
+  /** The working folder has none of that name, which as a path would be found. */
+  @Test
+  void aPathIsNoName() {
     assertThatExceptionOfType(InvalidInputException.class)
-        .isThrownBy(() -> ModelOption.resolve(model, "--model"))
-        .withMessageContaining("--model FOLDER")
-        .withMessageContaining("config.json");
+        .isThrownBy(() -> ModelOption.resolve("./embedded", "--model"))
+        .withMessageContaining("there is no such folder");
   }
 
   @Test

@@ -163,6 +163,7 @@ class ArchitecturesTest {
                 vocabulary);
         decoder.forward(
             new Batch().add(sequence, TOKENS, from, to, Batch.Logits.ALL), cache, logits);
+        decoder.backend().synchronize();
         for (int i = from; i < to; i++) {
           float[] row = new float[vocabulary];
           Floats.readRow(logits, i - from, row);

@@ -16,7 +16,10 @@ public enum RandomModels {
   PHI3,
   GEMMA2,
   GPT2,
-  GPT2_UNTIED;
+  GPT2_UNTIED,
+
+  /** With columns that blocks of 32 fit into. */
+  GPT2_WIDE;
 
   public static final int VOCABULARY = 211;
   private static final int HIDDEN = 22;
@@ -147,18 +150,18 @@ public enum RandomModels {
     return tied ? model : model.add("lm_head.weight", 0, VOCABULARY, HIDDEN);
   }
 
-  /** Heads of 7: an odd size, which nothing rotates. */
+  /** Heads of 7, an odd size, which nothing rotates; the wide one has 4 of 16. */
   private RandomModel gpt2() {
-    int hidden = 21;
+    int hidden = this == GPT2_WIDE ? 64 : 21;
     String untied = this == GPT2_UNTIED ? ", \"tie_word_embeddings\": false, \"n_inner\": 50" : "";
     RandomModel model =
         new RandomModel(
             name().hashCode(),
             """
-            {"architectures": ["GPT2LMHeadModel"], "n_embd": 21, "n_layer": 3, "n_head": 3,
+            {"architectures": ["GPT2LMHeadModel"], "n_embd": %d, "n_layer": 3, "n_head": %d,
              "n_positions": 90, "vocab_size": 211, "activation_function": "gelu_new"%s}
             """
-                .formatted(untied));
+                .formatted(hidden, this == GPT2_WIDE ? 4 : 3, untied));
     int inner = this == GPT2_UNTIED ? 50 : 4 * hidden;
     String prefix = this == GPT2_UNTIED ? "transformer." : "";
     model.add("wte.weight", 0, VOCABULARY, hidden);

@@ -287,7 +287,8 @@ class OptimizerTest {
         out,
         false,
         OptionalDouble.empty(),
-        Map.of());
+        Map.of(),
+        Optional.empty());
   }
 
   private static OptimizeRequest with(
@@ -306,7 +307,8 @@ class OptimizerTest {
         r.out(),
         resume,
         r.pricePerHour(),
-        targets);
+        targets,
+        r.trainText());
   }
 
   private static ProgressSink begun(List<String> parts) {

@@ -32,7 +32,7 @@ class TokenizerLibraryTest {
     }
   }
 
-  private Process start(Path cache) throws IOException {
+  private static Process start(Path cache, String... options) throws IOException {
     ProcessBuilder builder =
         new ProcessBuilder(
             Path.of(System.getProperty("java.home"), "bin", "java").toString(),
@@ -41,6 +41,7 @@ class TokenizerLibraryTest {
             "-cp",
             System.getProperty("java.class.path"),
             FirstUse.class.getName());
+    builder.command().addAll(1, List.of(options));
     builder.environment().put("XDG_CACHE_HOME", cache.toString());
     return builder.redirectErrorStream(true).start();
   }
@@ -77,9 +78,23 @@ class TokenizerLibraryTest {
   }
 
   @Test
-  void aCacheThatCannotBeWrittenIsOneMessage() throws Exception {
+  void aCacheThatCannotBeWrittenIsOneWarning() throws Exception {
     Path file = Files.writeString(folder.resolve("file"), "no folder");
-    Process process = start(file);
+    Path own = Files.createDirectory(folder.resolve("own"));
+    Process process = start(file, "-Djava.io.tmpdir=" + own);
+    List<String> lines = output(process).lines().toList();
+    assertThat(lines).hasSize(2);
+    assertThat(lines.getFirst())
+        .contains(file + "/lathe cannot be written", "for this run only", "XDG_CACHE_HOME");
+    assertThat(lines.getLast()).isEqualTo("[7]");
+    assertThat(own).as("what is left of it").isEmptyDirectory();
+  }
+
+  @Test
+  void whereNothingCanBeWrittenThatIsOneMessage() throws Exception {
+    Path file = Files.writeString(folder.resolve("file"), "no folder");
+    // Nobody makes a folder there, not even root.
+    Process process = start(file, "-Djava.io.tmpdir=/proc");
     assertThat(output(process))
         .startsWith("the tokenizer library cannot be loaded: ")
         .contains(file.toString(), "XDG_CACHE_HOME")

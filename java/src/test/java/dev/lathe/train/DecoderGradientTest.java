@@ -22,7 +22,11 @@ import org.junit.jupiter.api.Test;
 
 class DecoderGradientTest {
   private static final int SEQUENCES = 2;
+
   private static final int LENGTH = 13;
+
+  /** So that a sequence has several, and the last is no whole one. */
+  private static final int BLOCK = 5;
 
   /** Unit roundoff of F32. */
   private static final double U = 0x1p-24;
@@ -83,7 +87,7 @@ class DecoderGradientTest {
   }
 
   private float[] logitsOf(Parameters parameters) {
-    DecoderGradient pass = new DecoderGradient(parameters, SEQUENCES, LENGTH);
+    DecoderGradient pass = new DecoderGradient(parameters, SEQUENCES, LENGTH, BLOCK);
     pass.loss(inputs, targets);
     return pass.logits().clone();
   }
@@ -116,7 +120,7 @@ class DecoderGradientTest {
    * With steps h of 2^-7 and 2^-8, Richardson's extrapolation leaves an error of order h^4.
    */
   private void checkGradient(Parameters parameters) {
-    DecoderGradient pass = new DecoderGradient(parameters, SEQUENCES, LENGTH);
+    DecoderGradient pass = new DecoderGradient(parameters, SEQUENCES, LENGTH, BLOCK);
     double sum = pass.lossAndGradient(inputs, targets, 1);
     assertThat(sum).isCloseTo(plainLoss(), within(1e-4 * sum));
     SplittableRandom random = new SplittableRandom(3);

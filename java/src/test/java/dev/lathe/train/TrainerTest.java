@@ -10,8 +10,11 @@ import dev.lathe.model.TinyModel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import java.util.SplittableRandom;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -144,6 +147,20 @@ class TrainerTest {
     long targets =
         all.stream().flatMapToInt(w -> Arrays.stream(w.targets())).filter(t -> t >= 0).count();
     assertThat(targets).isEqualTo(text.size() - 1);
+  }
+
+  @Test
+  void everyStepDrawsWindowsOfItsOwn() {
+    // 100 steps of 8 windows out of 2,000 documents, drawn independently, see
+    // 2000 (1 - exp(-0.4)) = 659 different ones (deviation 13).
+    TrainingText many =
+        new TrainingText(IntStream.range(0, 2000).mapToObj(n -> new int[] {n, n}).toList());
+    Set<Integer> seen = new HashSet<>();
+    for (int step = 0; step < 100; step++) {
+      int[] inputs = many.draw(1, step, 8, 1).inputs();
+      Arrays.stream(inputs).forEach(seen::add);
+    }
+    assertThat(seen.size()).isBetween(580, 740);
   }
 
   private static Parameters parameters() {

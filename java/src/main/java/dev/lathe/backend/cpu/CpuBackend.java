@@ -31,8 +31,9 @@ import java.util.Optional;
  * tokens or threads. Attention too, except that long prompts may be summed in another order than
  * single tokens.
  *
- * <p>Kernels get bare addresses, so what those belong to is kept from collection until they are
- * done.
+ * <p>Kernels get bare addresses. An operation over a few rows may return before its work is done
+ * ({@code chain.h}): memory is waited for before it is written by {@link #upload}, read by {@link
+ * #download} or closed.
  */
 public final class CpuBackend extends HostBackend {
   /** Multiply-adds of a call that is over in some 20 microseconds on one thread. */
@@ -114,6 +115,9 @@ public final class CpuBackend extends HostBackend {
   CpuMemory newMemory() {
     context();
     return new CpuMemory(memory -> {
+      if (!closed) {
+        synchronize();
+      }
       memory.weights().forEach(placed::remove);
       memoryClosed();
     });
@@ -476,6 +480,16 @@ public final class CpuBackend extends HostBackend {
   @Override
   public List<DType> cacheTypes() {
     return List.of(DType.F32, DType.F16);
+  }
+
+  @Override
+  public void synchronize() {
+    try {
+      int status = (int) Symbols.FINISH.invokeExact(context());
+      check("synchronize", status);
+    } catch (Throwable e) {
+      throw unexpected(e);
+    }
   }
 
   @Override

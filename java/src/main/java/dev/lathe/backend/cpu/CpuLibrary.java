@@ -85,6 +85,7 @@ final class CpuLibrary {
             .downcallHandle(
                 LIBRARY.findOrThrow("lathe_cpu_close"), FunctionDescriptor.ofVoid(JAVA_LONG));
     static final MethodHandle ISA = bind("isa", JAVA_INT, JAVA_LONG);
+    static final MethodHandle FINISH = bind("finish", JAVA_INT, JAVA_LONG);
     static final MethodHandle BANDWIDTH =
         bind("measure_bandwidth", JAVA_DOUBLE, JAVA_LONG, JAVA_LONG, JAVA_INT);
     static final MethodHandle FLOPS = bind("measure_flops", JAVA_DOUBLE, JAVA_LONG, JAVA_INT);

@@ -63,16 +63,14 @@ abstract class HostBackend implements Backend {
   @Override
   public final void upload(MemorySegment host, Tensor device) {
     Checks.transfer(host.byteSize(), device);
+    synchronize();
     device.memory().asSlice(0, device.bytes()).copyFrom(host);
   }
 
   @Override
   public final void download(Tensor device, MemorySegment host) {
     Checks.transfer(host.byteSize(), device);
+    synchronize();
     host.copyFrom(device.memory().asSlice(0, device.bytes()));
   }
-
-  /** Every operation is done when it returns. */
-  @Override
-  public final void synchronize() {}
 }

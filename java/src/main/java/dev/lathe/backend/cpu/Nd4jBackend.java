@@ -369,6 +369,10 @@ public final class Nd4jBackend extends HostBackend {
     return List.of(DType.F32, DType.F16);
   }
 
+  /** Every operation is done when it returns. */
+  @Override
+  public void synchronize() {}
+
   @Override
   public void close() {
     reportLeaks();

@@ -11,7 +11,7 @@ import java.util.StringJoiner;
  * instructions. The same seed gives the same bytes on every machine.
  *
  * <p>Training and held-out text tell of one world, in the same words. No combination of what a
- * sentence is about is in both; see {@link Combinations}.
+ * passage is about is in both; see {@link Combinations}.
  *
  * @param documents each without a blank line and without {@link #SEPARATOR}
  */
@@ -23,7 +23,7 @@ public record Corpus(List<String> documents, Set<Combination> combinations) {
   public static final long SEED = 20_261_120;
 
   /** What the training text of the embedded default is long. */
-  public static final int TRAINING_CHARACTERS = 5_000_000;
+  public static final int TRAINING_CHARACTERS = 20_000_000;
 
   /** What the held-out text of the embedded default is long. */
   public static final int HELD_OUT_CHARACTERS = 150_000;
@@ -56,25 +56,18 @@ public record Corpus(List<String> documents, Set<Combination> combinations) {
   }
 
   private static String document(Draw draw, Facts facts, Stories stories) {
-    int kind = draw.below(10);
-    StringJoiner text = new StringJoiner(kind < 7 ? " " : "\n");
-    int pieces = draw.between(2, 6);
+    int kind = draw.below(20);
+    StringJoiner text = new StringJoiner(kind < 15 ? " " : "\n");
+    int pieces = kind < 15 ? draw.between(1, 3) : draw.between(2, 5);
     for (int i = 0; i < pieces; i++) {
       switch (kind) {
-        case 0, 1 -> text.add(facts.aboutAPlace());
-        case 2, 3 -> text.add(facts.aboutAThing());
-        case 4 -> text.add(facts.aboutAPerson());
-        case 5 -> text.add(stories.sum());
-        case 6 ->
-            text.add(
-                switch (draw.below(4)) {
-                  case 0 -> facts.aboutAPlace();
-                  case 1 -> facts.aboutAThing();
-                  case 2 -> facts.aboutAPerson();
-                  default -> stories.sum();
-                });
-        case 7 -> text.add(i == 0 || draw.below(2) == 0 ? stories.scene() : facts.aboutAThing());
-        case 8 -> text.add(i % 2 == 0 ? stories.dialogue() : facts.aboutAPerson());
+        case 0, 1, 2, 3, 4 -> text.add(facts.aboutAPlace(draw.between(3, 6)));
+        case 5, 6, 7, 8, 9 -> text.add(facts.aboutAThing(draw.between(3, 6)));
+        case 10, 11, 12, 13 -> text.add(facts.aboutAPerson(draw.between(3, 5)));
+        case 14 -> text.add(stories.sum());
+        case 15, 16 ->
+            text.add(i == 0 || draw.below(2) == 0 ? stories.scene() : facts.aboutAThing(3));
+        case 17, 18 -> text.add(i % 2 == 0 ? stories.dialogue() : facts.aboutAPerson(3));
         default -> text.add(draw.below(2) == 0 ? stories.list() : stories.instruction());
       }
     }

@@ -17,7 +17,7 @@ public final class Draw {
   }
 
   /** SplitMix64's finalizer: every bit of the input moves every bit of the result. */
-  static long mix(long value) {
+  public static long mix(long value) {
     long z = (value ^ (value >>> 30)) * 0xBF58476D1CE4E5B9L;
     z = (z ^ (z >>> 27)) * 0x94D049BB133111EBL;
     return z ^ (z >>> 31);

@@ -1,14 +1,24 @@
 package dev.lathe.train.corpus;
 
-import dev.lathe.train.corpus.Combinations.Combination;
 import dev.lathe.train.corpus.Combinations.Kind;
 import dev.lathe.train.corpus.World.Person;
 import dev.lathe.train.corpus.World.Place;
 import dev.lathe.train.corpus.World.Thing;
+import java.util.Arrays;
 import java.util.List;
+import java.util.function.IntFunction;
+import java.util.stream.Collectors;
 
-/** One fact of the world, told in one of several ways. */
+/**
+ * Facts of the world, two of one place, thing or person at a time, each told in one of several
+ * ways.
+ */
 final class Facts {
+  private static final int WAYS = 4;
+  private static final int PLACE_FACTS = 8;
+  private static final int THING_FACTS = 7;
+  private static final int PERSON_FACTS = 6;
+
   private final World world;
   private final Combinations combinations;
 
@@ -17,12 +27,17 @@ final class Facts {
     this.combinations = combinations;
   }
 
-  String aboutAPlace() {
-    Combination c = combinations.next(Kind.PLACE_FACT, World.PLACES, 8, 4);
-    Place p = world.places().get(c.first());
+  /** So many sentences about one place. */
+  String aboutAPlace(int sentences) {
+    int[] run = combinations.nextRun(Kind.PLACE_FACTS, World.PLACES, PLACE_FACTS, WAYS, sentences);
+    Place p = world.places().get(run[0]);
+    return told(run, factAndWay -> fact(p, factAndWay));
+  }
+
+  private String fact(Place p, int factAndWay) {
     String n = p.name();
     List<String> ways =
-        switch (c.second()) {
+        switch (factAndWay / WAYS) {
           case 0 ->
               ways(
                   "%s was founded in the year %d.",
@@ -90,15 +105,20 @@ final class Facts {
                   n,
                   world.places().get(p.neighbour()).name());
         };
-    return ways.get(c.third());
+    return ways.get(factAndWay % WAYS);
   }
 
-  String aboutAThing() {
-    Combination c = combinations.next(Kind.THING_FACT, World.THINGS, 7, 4);
-    Thing t = world.things().get(c.first());
+  /** So many sentences about one thing. */
+  String aboutAThing(int sentences) {
+    int[] run = combinations.nextRun(Kind.THING_FACTS, World.THINGS, THING_FACTS, WAYS, sentences);
+    Thing t = world.things().get(run[0]);
+    return told(run, factAndWay -> fact(t, factAndWay));
+  }
+
+  private String fact(Thing t, int factAndWay) {
     String n = t.name();
     List<String> ways =
-        switch (c.second()) {
+        switch (factAndWay / WAYS) {
           case 0 ->
               ways(
                   "The %s is %s.",
@@ -156,15 +176,21 @@ final class Facts {
                   n,
                   t.keptIn());
         };
-    return ways.get(c.third());
+    return ways.get(factAndWay % WAYS);
   }
 
-  String aboutAPerson() {
-    Combination c = combinations.next(Kind.PERSON_FACT, World.PEOPLE, 6, 4);
-    Person p = world.people().get(c.first());
+  /** So many sentences about one person. */
+  String aboutAPerson(int sentences) {
+    int[] run =
+        combinations.nextRun(Kind.PERSON_FACTS, World.PEOPLE, PERSON_FACTS, WAYS, sentences);
+    Person p = world.people().get(run[0]);
+    return told(run, factAndWay -> fact(p, factAndWay));
+  }
+
+  private String fact(Person p, int factAndWay) {
     String n = p.name();
     List<String> ways =
-        switch (c.second()) {
+        switch (factAndWay / WAYS) {
           case 0 ->
               ways(
                   "%s is %s.",
@@ -218,7 +244,11 @@ final class Facts {
                   p.age(),
                   p.capitalSubject());
         };
-    return ways.get(c.third());
+    return ways.get(factAndWay % WAYS);
+  }
+
+  private static String told(int[] run, IntFunction<String> fact) {
+    return Arrays.stream(run, 1, run.length).mapToObj(fact).collect(Collectors.joining(" "));
   }
 
   private static List<String> ways(

@@ -117,13 +117,7 @@ final class Stories {
   }
 
   String sum() {
-    if (draw.below(6) == 0) {
-      Combination c = combinations.next(Kind.PRODUCT, 30, 30, 1);
-      int first = c.first() + 1;
-      int second = c.second() + 1;
-      return "%d * %d = %d.".formatted(first, second, first * second);
-    }
-    Combination c = combinations.next(Kind.ARITHMETIC, 60, 60, 5);
+    Combination c = combinations.next(Kind.ARITHMETIC, 250, 250, 5);
     int a = c.first() + 1;
     int b = c.second() + 1;
     return switch (c.third()) {

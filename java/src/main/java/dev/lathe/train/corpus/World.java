@@ -10,9 +10,9 @@ import java.util.Set;
  * told the same way ever after. Their many arbitrary facts are what a model has to remember.
  */
 record World(List<Place> places, List<Thing> things, List<Person> people) {
-  static final int PLACES = 240;
-  static final int THINGS = 240;
-  static final int PEOPLE = 160;
+  static final int PLACES = 800;
+  static final int THINGS = 800;
+  static final int PEOPLE = 540;
 
   record Place(
       String name,

@@ -134,7 +134,11 @@ public final class CpuBench {
           double[] theirs = new double[runs];
           double[] ratios = new double[runs];
           for (int i = -runs / 3; i < runs; i++) {
-            double a = time(() -> own.linear(out, x, layer, Epilogue.STORE));
+            double a =
+                time(() -> {
+                  own.linear(out, x, layer, Epilogue.STORE);
+                  own.synchronize();
+                });
             double b = time(() -> nd4j.linear(out, x, dense, Epilogue.STORE));
             if (i >= 0) {
               mine[i] = a;
@@ -225,6 +229,7 @@ public final class CpuBench {
                       for (int k = 0; k < inner; k++) {
                         call.run();
                       }
+                      backend.synchronize();
                     })
                 / inner;
         total += nanos * times[i];

@@ -1,0 +1,139 @@
+package dev.lathe.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
+
+import dev.lathe.checkpoint.StrictJson;
+import dev.lathe.files.CalibrationData;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.node.ObjectNode;
+
+/** The verbs without a model and without a text: the embedded model and its held-out text. */
+class EmbeddedVerbsTest {
+  private static final Path EMBEDDED = CalibrationData.embeddedModel();
+  private static final JsonNode STATED =
+      StrictJson.readObject(EMBEDDED.resolve("scores.json")).get("held_out");
+
+  @TempDir private Path folder;
+
+  private static ObjectNode json(String... line) {
+    String[] all = List.of(line).toArray(new String[line.length + 1]);
+    all[line.length] = "--json";
+    return Run.lathe(all).json();
+  }
+
+  private String out(String name) {
+    return folder.resolve(name).toString();
+  }
+
+  @Test
+  void evalWithoutAnythingScoresTheEmbeddedModelOnItsHeldOutText() {
+    ObjectNode scored = json("eval");
+    double perplexity = STATED.get("perplexity").doubleValue();
+    assertThat(scored.get("perplexity").doubleValue())
+        .isCloseTo(perplexity, within(1e-4 * perplexity));
+    assertThat(scored.get("tokens")).isEqualTo(STATED.get("tokens"));
+    assertThat(scored.get("documents")).isEqualTo(STATED.get("documents"));
+    assertThat(scored.get("cut_documents")).isEqualTo(STATED.get("cut_documents"));
+  }
+
+  @Test
+  void namedThroughItsTextItIsTheSame() {
+    ObjectNode byDefault = json("eval", "--max-documents", "20");
+    ObjectNode named =
+        json(
+            "eval",
+            "--model",
+            EMBEDDED.toString(),
+            "--text",
+            byDefault.get("text").stringValue(),
+            "--separator",
+            "<|end|>",
+            "--max-documents",
+            "20");
+    assertThat(named).isEqualTo(byDefault);
+    assertThat(byDefault.get("documents").intValue()).isEqualTo(20);
+  }
+
+  @Test
+  void whatIsMadeFromItIsMeasuredOnTheSameText() {
+    json("quantize", "--out", out("int8"));
+    json("prune", "--model", out("int8"), "--sparsity", "0.2", "--out", out("sparse"));
+    json("convert", "--format", "gguf", "--dtype", "q8_0", "--out", out("model.gguf"));
+    JsonNode tokens = json("eval", "--max-documents", "20").get("tokens");
+    for (String made : List.of("int8", "sparse", "model.gguf")) {
+      ObjectNode scored =
+          json("eval", "--model", out(made), "--base", "embedded", "--max-documents", "20");
+      assertThat(scored.get("tokens")).as(made).isEqualTo(tokens);
+      assertThat(scored.get("loss_percent").doubleValue()).as(made).isBetween(-1.0, 5.0);
+      assertThat(scored.get("kl_mean").doubleValue()).as(made).isPositive();
+    }
+  }
+
+  @Test
+  void optimizeTakesModelAndTextOfItsOwn() throws IOException {
+    Path recipe =
+        Files.writeString(
+            folder.resolve("recipe.yaml"),
+            """
+            name: short
+            max_loss: 2%
+            steps:
+              - {technique: quantize, scheme: w8a16}
+            generation: {tokens: 8, repetitions: 1, batch: 2}
+            """);
+    ObjectNode run =
+        json(
+            "optimize",
+            "embedded",
+            "--recipe",
+            recipe.toString(),
+            "--max-documents",
+            "20",
+            "--out",
+            out("run"));
+    JsonNode quantized = run.get("stages").get(1);
+    assertThat(quantized.get("accepted").booleanValue()).isTrue();
+    assertThat(quantized.get("quality").get("tokens"))
+        .isEqualTo(json("eval", "--max-documents", "20").get("tokens"));
+    // What a run leaves comes from the embedded model too.
+    ObjectNode left = json("eval", "--model", run.get("model").stringValue());
+    assertThat(left.get("tokens")).isEqualTo(STATED.get("tokens"));
+  }
+
+  @Test
+  void anotherModelNeedsAText() throws IOException {
+    Path other = Files.createDirectories(folder.resolve("other"));
+    for (String name : List.of("config.json", "model.safetensors", "tokenizer.json")) {
+      Files.copy(EMBEDDED.resolve(name), other.resolve(name));
+    }
+    Run.lathe("eval", "--model", other.toString())
+        .refused(2)
+        .says(other.toString(), "does not come from the embedded model", "--text FILE");
+    Run.lathe("optimize", other.toString(), "--out", out("run"))
+        .refused(2)
+        .says(other.toString(), "--text FILE");
+    // Trained on other text: what is held out here may have been in it.
+    String lineage = Files.readString(EMBEDDED.resolve("lineage.json"));
+    Files.writeString(
+        other.resolve("lineage.json"), lineage.replaceFirst("corpus [0-9a-f]{4}", "corpus 0000"));
+    Run.lathe("eval", "--model", other.toString())
+        .refused(2)
+        .says(other.toString(), "another version", "--text FILE");
+    assertThat(folder.resolve("run")).doesNotExist();
+  }
+
+  @Test
+  void aSeparatorBelongsToAText() {
+    Run.lathe("eval", "--separator", "#").refused(2).says("--separator", "--text");
+    Run.lathe("optimize", "--separator", "#", "--out", out("run"))
+        .refused(2)
+        .says("--separator", "--text");
+  }
+}

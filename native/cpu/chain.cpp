@@ -1,0 +1,39 @@
+#include "chain.h"
+
+namespace lathe {
+
+Chain::Chain(int threads)
+    : threads_(threads), operations_(new Operation[kOperations]), cursors_(new Cursor[size_t(threads)]) {}
+
+/* One at a time has a thread's cursor: the worker, or the caller in its place. */
+void Chain::follow(int thread) {
+  Cursor& cursor = cursors_[size_t(thread)];
+  if (cursor.taken.load(std::memory_order_relaxed) || cursor.taken.exchange(true, std::memory_order_acquire)) {
+    return;
+  }
+  uint32_t at = cursor.done.load(std::memory_order_relaxed);
+  while (at != pushed_.load(std::memory_order_acquire)) {
+    const Operation& operation = operations_[at % kOperations];
+    int64_t from = bound(thread);
+    int64_t to = bound(thread + 1);
+    if (from < to) {
+      operation.run(operation.closure, from, to, thread);
+    }
+    cursor.done.store(++at, std::memory_order_release);
+  }
+  cursor.taken.store(false, std::memory_order_release);
+}
+
+void Chain::waitForAll() {
+  uint32_t all = pushed_.load(std::memory_order_relaxed);
+  for (int thread = 1; thread < threads_; thread++) {
+    for (int spin = 0; cursors_[size_t(thread)].done.load(std::memory_order_acquire) != all; spin++) {
+      follow(thread);
+      relax(spin);
+    }
+  }
+  begun_ = all;
+  rows_ = 0;
+}
+
+} // namespace lathe

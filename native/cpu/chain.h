@@ -1,0 +1,93 @@
+/* Operations in which every row keeps to itself, chained: each thread carries its rows of a batch through one operation
+ * after another and waits for nobody, until somebody wants to see the result.
+ *
+ * A batch that decodes is such a chain from the embedding to the logits: a token meets other tokens only in the pages of
+ * its own sequence. Handing over every operation, and waiting at its end, would cost a model of few weights more than
+ * half of what a second thread brings.
+ *
+ * The caller adds an operation and does its own rows at once; a worker follows as fast as it can. Rows are divided in
+ * one way for a number of rows, so that each finds what it wrote before; an operation that looks across rows, or has
+ * another number of them, must come after finish(). Who finishes takes over what a worker has not begun, so that a
+ * worker that sleeps, or was put off its processor, delays nothing.
+ */
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <type_traits>
+#include "pool.h"
+
+namespace lathe {
+
+class Chain {
+ public:
+  /* Longer ones are worth dividing in a way that suits each operation. */
+  static constexpr int64_t kRows = 64;
+
+  explicit Chain(int threads);
+  Chain(const Chain&) = delete;
+  Chain& operator=(const Chain&) = delete;
+
+  /* Whether operations over so many rows can be chained at all. */
+  bool fits(int64_t rows) const { return threads_ > 1 && rows > 1 && rows <= kRows; }
+  /* Whether there is a chain that such an operation would go on with. */
+  bool goesOn(int64_t rows) const { return rows != 0 && rows == rows_; }
+
+  /* body(from, to, thread) for every thread's rows; the caller's are done when this returns. What it captures by value
+   * is all that it may look at, and lasts until finish(). */
+  template <class F> void add(Pool& pool, int64_t rows, F body) {
+    static_assert(std::is_trivially_copyable_v<F> && sizeof(F) <= sizeof(Operation::closure), "captures too much");
+    uint32_t at = pushed_.load(std::memory_order_relaxed);
+    if (rows != rows_ || at - begun_ == kOperations) {
+      finish();
+      rows_ = rows;
+      pool.wake();
+    }
+    Operation& operation = operations_[at % kOperations];
+    operation.run = [](const void* closure, int64_t from, int64_t to, int thread) {
+      (*std::launder(static_cast<const F*>(closure)))(from, to, thread);
+    };
+    new (operation.closure) F(body);
+    pushed_.store(at + 1, std::memory_order_release);
+    body(int64_t(0), bound(1), 0);
+  }
+
+  /* Waits until every row of every operation is done. */
+  void finish() {
+    if (rows_ != 0) {
+      waitForAll();
+    }
+  }
+
+  /* For a worker: whether there is something to do, and doing it. */
+  bool waits(int thread) const {
+    return pushed_.load(std::memory_order_relaxed) != cursors_[thread].done.load(std::memory_order_relaxed);
+  }
+  void follow(int thread);
+
+ private:
+  static constexpr uint32_t kOperations = 64;
+
+  struct alignas(64) Operation {
+    void (*run)(const void* closure, int64_t from, int64_t to, int thread);
+    alignas(16) unsigned char closure[240];
+  };
+  struct alignas(64) Cursor {
+    std::atomic<uint32_t> done{0};
+    std::atomic<bool> taken{false};
+  };
+
+  /* The first row of a thread. */
+  int64_t bound(int thread) const { return rows_ * thread / threads_; }
+  void waitForAll();
+
+  int threads_;
+  std::unique_ptr<Operation[]> operations_;
+  std::unique_ptr<Cursor[]> cursors_;
+  int64_t rows_ = 0;   /* of the operations that may not be done yet, 0 for none; read by workers after pushed_ */
+  uint32_t begun_ = 0; /* pushed_ at the last finish(): all before it are done */
+  alignas(64) std::atomic<uint32_t> pushed_{0};
+};
+
+} // namespace lathe
