@@ -97,7 +97,7 @@ final class TokenPieces {
   private static int id(JsonNode node, Supplier<String> place) {
     if (!node.isInt() || node.intValue() < 0 || node.intValue() >= MAX_TOKEN_ID) {
       throw new InvalidInputException(
-          "%s: the id must be an integer from 0 to %d".formatted(place, MAX_TOKEN_ID - 1));
+          "%s: the id must be an integer from 0 to %d".formatted(place.get(), MAX_TOKEN_ID - 1));
     }
     return node.intValue();
   }
