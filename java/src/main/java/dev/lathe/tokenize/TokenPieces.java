@@ -5,6 +5,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.function.Supplier;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.node.ObjectNode;
 
@@ -45,7 +46,7 @@ final class TokenPieces {
         throw new InvalidInputException(where + ": an entry of added_tokens has no content");
       }
       String text = added.get("content").stringValue();
-      int id = id(added.path("id"), where + ": added token \"" + text + "\"");
+      int id = id(added.path("id"), () -> where + ": added token \"" + text + "\"");
       textOf.put(id, text);
       idOf.put(text, id);
       special.put(id, added.path("special").asBoolean(false));
@@ -71,8 +72,9 @@ final class TokenPieces {
     Map<String, Integer> idOf = new HashMap<>();
     if (vocabulary.isObject()) {
       for (Map.Entry<String, JsonNode> entry : vocabulary.properties()) {
-        String place = "%s: model.vocab[\"%s\"]".formatted(where, entry.getKey());
-        idOf.put(entry.getKey(), id(entry.getValue(), place));
+        String token = entry.getKey();
+        idOf.put(
+            token, id(entry.getValue(), () -> "%s: model.vocab[\"%s\"]".formatted(where, token)));
       }
     } else if (vocabulary.isArray()) {
       for (JsonNode entry : vocabulary) {
@@ -89,10 +91,13 @@ final class TokenPieces {
     return idOf;
   }
 
-  private static int id(JsonNode node, String place) {
+  /**
+   * @param place for the message; made only for it, because vocabularies have 100,000 tokens
+   */
+  private static int id(JsonNode node, Supplier<String> place) {
     if (!node.isInt() || node.intValue() < 0 || node.intValue() >= MAX_TOKEN_ID) {
       throw new InvalidInputException(
-          "%s: the id must be an integer from 0 to %d".formatted(place, MAX_TOKEN_ID - 1));
+          "%s: the id must be an integer from 0 to %d".formatted(place.get(), MAX_TOKEN_ID - 1));
     }
     return node.intValue();
   }
