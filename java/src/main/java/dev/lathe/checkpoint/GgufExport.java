@@ -94,6 +94,9 @@ final class GgufExport {
         in.content(GgufCheckpoint.TOKENIZER_CONFIG_JSON)
             .map(bytes -> StrictJson.parseObject(bytes, where + ": tokenizer_config.json"))
             .orElseGet(() -> StrictJson.mapper().createObjectNode());
+    in.content("chat_template.jinja")
+        .ifPresent(
+            text -> companion.put("chat_template", new String(text, StandardCharsets.UTF_8)));
     return new GgufTokenizerWriter(json.get(), companion, config, where + ": tokenizer.json")
         .write(metadata, config.path("vocab_size").asInt(0));
   }

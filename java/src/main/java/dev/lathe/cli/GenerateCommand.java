@@ -36,6 +36,19 @@ final class GenerateCommand implements Callable<Integer> {
   private List<String> prompts = List.of("");
 
   @Option(
+      names = "--chat",
+      description =
+          "Each prompt is what a user says to the model: it is written as the model's chat template"
+              + " says.")
+  private boolean chat;
+
+  @Option(
+      names = "--system",
+      paramLabel = "TEXT",
+      description = "With --chat: what the system says before.")
+  private String system;
+
+  @Option(
       names = {"-n", "--max-tokens"},
       defaultValue = "128",
       paramLabel = "N",
@@ -126,10 +139,11 @@ final class GenerateCommand implements Callable<Integer> {
   public Integer call() {
     Sampling sampling = new Sampling(temperature, topK, topP, minP, repetitionPenalty, seed);
     HardwareOptions.atLeast("--max-tokens", maxTokens, 1);
+    Conversation conversation = new Conversation(chat, system, prompts);
     int together = batch == null ? prompts.size() : HardwareOptions.batch(batch);
     try (OpenModel open = OpenModel.load(model.path(), hardware)) {
       List<GenerationRequest> requests =
-          requests(open.tokenizer(), Math.max(together, prompts.size()), sampling);
+          requests(conversation.tokens(open), Math.max(together, prompts.size()), sampling);
       List<Generation> generations = run(open, requests, together);
       GenerationOutput result =
           new GenerationOutput(generations, open.backendName(), open.reason());
@@ -145,10 +159,10 @@ final class GenerateCommand implements Callable<Integer> {
     return 0;
   }
 
-  private List<GenerationRequest> requests(Tokenizer tokenizer, int count, Sampling sampling) {
+  private List<GenerationRequest> requests(List<int[]> prompts, int count, Sampling sampling) {
     List<GenerationRequest> requests = new ArrayList<>();
     for (int i = 0; i < count; i++) {
-      int[] tokens = withBeginning(tokenizer, prompts.get(i % prompts.size()));
+      int[] tokens = prompts.get(i % prompts.size());
       Sampling own = sampling.withSeed(seed + i);
       requests.add(new GenerationRequest(tokens, maxTokens, own, stop, ignoreEos, logprobs));
     }

@@ -27,6 +27,9 @@ final class ConfigReader {
           "gelu_new", Activation.GELU_TANH,
           "gelu_pytorch_tanh", Activation.GELU_TANH);
 
+  /** Far beyond any model; keeps a few bytes of JSON from filling the heap with layers. */
+  private static final int MOST_LAYERS = 1 << 14;
+
   private final ConfigKeys keys;
   private final Architecture architecture;
 
@@ -38,7 +41,7 @@ final class ConfigReader {
   ModelConfig read() {
     UnsupportedKeys.refuse(keys, architecture);
     int hidden = keys.size(key("hidden_size"));
-    int layers = keys.size(key("num_hidden_layers"));
+    int layers = layers();
     int heads = keys.size(key("num_attention_heads"));
     int kvHeads = kvHeads(heads);
     int headDim = headDim(hidden, heads);
@@ -77,6 +80,15 @@ final class ConfigReader {
 
   private String key(String llamas) {
     return architecture.key(llamas);
+  }
+
+  private int layers() {
+    String key = key("num_hidden_layers");
+    int layers = keys.size(key);
+    if (layers > MOST_LAYERS) {
+      throw keys.invalid("%s is %d; at most %d are read", key, layers, MOST_LAYERS);
+    }
+    return layers;
   }
 
   private Architecture architecture() {

@@ -6,6 +6,7 @@ import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
@@ -133,9 +134,17 @@ public final class Recipes {
             List.of("text", "separator", "max_documents"));
     Optional<Integer> documents = fields.integer("max_documents", 1, Integer.MAX_VALUE);
     return new Recipe.Data(
-        fields.text("text").map(folder::resolve),
+        fields.text("text").map(text -> resolve(folder, text, fields.place("text"))),
         fields.text("separator"),
         documents.isPresent() ? OptionalInt.of(documents.get()) : OptionalInt.empty());
+  }
+
+  private static Path resolve(Path folder, String file, YamlNode.Place place) {
+    try {
+      return folder.resolve(file);
+    } catch (InvalidPathException e) {
+      throw place.error("'text' is not the name of a file: " + e.getReason());
+    }
   }
 
   private static Recipe.Cost cost(YamlFields recipe) {

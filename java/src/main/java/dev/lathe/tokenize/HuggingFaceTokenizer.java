@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.function.Supplier;
 import java.util.regex.Pattern;
 import tools.jackson.databind.node.ObjectNode;
 
@@ -33,9 +34,11 @@ public final class HuggingFaceTokenizer implements Tokenizer {
   private final NativeTokenizer encoder;
   private final TokenPieces pieces;
   private final OptionalInt beginOfSequence;
+  private final String where;
 
   private HuggingFaceTokenizer(
-      NativeTokenizer encoder, TokenPieces pieces, OptionalInt beginOfSequence) {
+      NativeTokenizer encoder, TokenPieces pieces, OptionalInt beginOfSequence, String where) {
+    this.where = where;
     this.encoder = encoder;
     this.pieces = pieces;
     this.beginOfSequence = beginOfSequence;
@@ -72,7 +75,7 @@ public final class HuggingFaceTokenizer implements Tokenizer {
     ObjectNode companion = tokenizerConfig.orElseGet(() -> StrictJson.mapper().createObjectNode());
     OptionalInt begin = BeginOfSequence.find(pieces, tokenizer, companion, config, where);
     try {
-      return new HuggingFaceTokenizer(new NativeTokenizer(bytes), pieces, begin);
+      return new HuggingFaceTokenizer(new NativeTokenizer(bytes), pieces, begin, where);
     } catch (LatheException e) {
       throw e;
     } catch (RuntimeException e) {
@@ -83,7 +86,7 @@ public final class HuggingFaceTokenizer implements Tokenizer {
 
   @Override
   public int[] encode(String text) {
-    return encoder.encode(wellFormed(text));
+    return named(() -> encoder.encode(wellFormed(text)));
   }
 
   @Override
@@ -94,9 +97,24 @@ public final class HuggingFaceTokenizer implements Tokenizer {
           texts.subList(from, Math.min(from + BATCH, texts.size())).stream()
               .map(HuggingFaceTokenizer::wellFormed)
               .toArray(String[]::new);
-      all.addAll(encoder.encodeAll(batch));
+      all.addAll(named(() -> encoder.encodeAll(batch)));
     }
     return all;
+  }
+
+  /**
+   * Some things that a tokenizer needs, the library misses only when it comes to them: the token
+   * for unknown text, for one.
+   */
+  private <T> T named(Supplier<T> encoding) {
+    try {
+      return encoding.get();
+    } catch (IllegalStateException e) {
+      throw e; // closed
+    } catch (RuntimeException e) {
+      throw new InvalidInputException(
+          "%s cannot encode this text: %s".formatted(where, e.getMessage()), e);
+    }
   }
 
   /** Half a surrogate pair is no text; it becomes U+FFFD, as in any conversion to UTF-8. */

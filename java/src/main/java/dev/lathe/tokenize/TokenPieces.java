@@ -14,8 +14,8 @@ import tools.jackson.databind.node.ObjectNode;
  * another, so that decoding it piece by piece gives the same.
  */
 final class TokenPieces {
-  /** Far beyond any vocabulary; keeps a wrong id from taking all memory. */
-  private static final int MAX_TOKEN_ID = 1 << 24;
+  /** Far beyond any vocabulary; keeps one wrong id from taking more than some megabytes. */
+  private static final int MAX_TOKEN_ID = 1 << 21;
 
   private final byte[][] bytes;
   private final byte[][] firstBytes;

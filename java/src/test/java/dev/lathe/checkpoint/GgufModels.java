@@ -22,4 +22,20 @@ public final class GgufModels {
     SafetensorsFixture.write(file, fixture.bytes());
     return file;
   }
+
+  /** A file with pieces "a", "b" and "ab", {@code <s>} before a text, and a chat template. */
+  public static byte[] withChatTemplate(String template) {
+    return pieces().string("tokenizer.chat_template", template).bytes();
+  }
+
+  static GgufFixture pieces() {
+    return GgufFixture.tinyLlama(6)
+        .string("tokenizer.ggml.model", "llama")
+        .strings("tokenizer.ggml.tokens", List.of("<unk>", "<s>", "a", "b", "ab", "<0x0A>"))
+        .scores("tokenizer.ggml.scores", 0, 0, -1, -2, -3, 0)
+        .ints("tokenizer.ggml.token_type", 2, 3, 1, 1, 1, 6)
+        .u32("tokenizer.ggml.bos_token_id", 1)
+        .u32("tokenizer.ggml.unknown_token_id", 0)
+        .bool("tokenizer.ggml.add_bos_token", 1);
+  }
 }
