@@ -48,21 +48,31 @@ public final class EmbeddedTraining {
   }
 
   /**
-   * The configuration of the embedded default.
+   * What of the model's shape can be chosen.
    *
-   * @param layers 4 for the embedded default; 2 for the smaller one that it is compared with
+   * @param layers blocks
+   * @param intermediate columns between the two matrices of a feed-forward layer
    */
-  static ObjectNode config(int layers) {
+  record Size(int layers, int intermediate) {
+    static final Size EMBEDDED = new Size(4, 384);
+
+    /** Half as many parameters, to within 0.05 %: what the embedded default is compared with. */
+    static final Size HALF = new Size(2, 341);
+  }
+
+  /** The configuration of the embedded default, in this size or another. */
+  static ObjectNode config(Size size) {
     return StrictJson.parseObject(
         """
         {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 128,
-         "intermediate_size": 384, "num_hidden_layers": %d, "num_attention_heads": 4,
+         "intermediate_size": %d, "num_hidden_layers": %d, "num_attention_heads": 4,
          "num_key_value_heads": 4, "head_dim": 32, "vocab_size": %d,
          "max_position_embeddings": 256, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
          "tie_word_embeddings": true, "hidden_act": "silu", "bos_token_id": %d,
          "eos_token_id": %d}
         """
-            .formatted(layers, VOCABULARY, VOCABULARY - 2, VOCABULARY - 1)
+            .formatted(
+                size.intermediate(), size.layers(), VOCABULARY, VOCABULARY - 2, VOCABULARY - 1)
             .getBytes(StandardCharsets.UTF_8),
         "the embedded default's configuration");
   }
@@ -72,14 +82,14 @@ public final class EmbeddedTraining {
    *
    * @param threads that the batch is divided between, 1 or 2
    */
-  static void run(Path folder, int steps, int layers, int threads, Consumer<String> log) {
+  static void run(Path folder, int steps, Size size, int threads, Consumer<String> log) {
     try {
       Files.createDirectories(folder);
       if (Files.exists(folder.resolve("model"))) {
         throw new InvalidInputException(
             folder.resolve("model") + " is there already; give another --out, or remove it");
       }
-      new EmbeddedTraining(folder, log).run(plan(steps), config(layers), threads);
+      new EmbeddedTraining(folder, log).run(plan(steps), config(size), threads);
     } catch (IOException e) {
       throw new LatheException(
           LatheException.FAILED, "%s cannot be written: %s".formatted(folder, e.getMessage()), e);
@@ -233,7 +243,8 @@ public final class EmbeddedTraining {
   public static void main(String[] arguments) {
     Path out = null;
     int steps = 2400;
-    int layers = 4;
+    int layers = Size.EMBEDDED.layers();
+    int intermediate = Size.EMBEDDED.intermediate();
     int threads = 2;
     try {
       for (int i = 0; i < arguments.length; i += 2) {
@@ -242,6 +253,7 @@ public final class EmbeddedTraining {
           case "--out" -> out = Path.of(value);
           case "--steps" -> steps = count(arguments[i], value);
           case "--layers" -> layers = count(arguments[i], value);
+          case "--intermediate" -> intermediate = count(arguments[i], value);
           case "--threads" -> threads = count(arguments[i], value);
           default -> throw new IllegalArgumentException("unknown option " + arguments[i]);
         }
@@ -249,7 +261,7 @@ public final class EmbeddedTraining {
       if (out == null || out.toString().isEmpty()) {
         throw new IllegalArgumentException("--out FOLDER is missing");
       }
-      run(out, steps, layers, threads, System.err::println);
+      run(out, steps, new Size(layers, intermediate), threads, System.err::println);
     } catch (IllegalArgumentException e) {
       System.err.println("train-embedded: " + e.getMessage());
       System.exit(LatheException.INVALID);

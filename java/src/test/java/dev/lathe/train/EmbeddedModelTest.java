@@ -49,7 +49,8 @@ class EmbeddedModelTest {
       assertThat(checkpoint.tensors().values().stream().mapToLong(TensorInfo::elements).sum())
           .isEqualTo(SCORES.get("parameters").longValue())
           .isBetween(800_000L, 1_200_000L);
-      assertThat(checkpoint.config()).isEqualTo(EmbeddedTraining.config(4));
+      assertThat(checkpoint.config())
+          .isEqualTo(EmbeddedTraining.config(EmbeddedTraining.Size.EMBEDDED));
     }
     String readme = Files.readString(FOLDER.resolveSibling("README.md"));
     JsonNode heldOut = SCORES.get("held_out");

@@ -1,6 +1,7 @@
 package dev.lathe.train;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
 
 import dev.lathe.backend.reference.ReferenceBackend;
 import dev.lathe.checkpoint.Checkpoint;
@@ -22,21 +23,24 @@ class EmbeddedTrainingTest {
 
   @Test
   void theEmbeddedDefaultHasTheShapeThatIsAskedFor() {
-    ModelConfig config = ModelConfig.parse(EmbeddedTraining.config(4), "test");
+    ModelConfig config =
+        ModelConfig.parse(EmbeddedTraining.config(EmbeddedTraining.Size.EMBEDDED), "test");
     Parameters parameters = new Parameters(config);
     assertThat(parameters.count()).isBetween(800_000, 1_200_000);
     for (Parameters.Entry entry : parameters.entries()) {
       assertThat(entry.rows() % 128).as(entry.name()).isZero();
       assertThat(entry.cols() % 128).as(entry.name()).isZero();
     }
-    ModelConfig half = ModelConfig.parse(EmbeddedTraining.config(2), "test");
-    assertThat(new Parameters(half).count()).isBetween(400_000, 550_000);
+    ModelConfig half =
+        ModelConfig.parse(EmbeddedTraining.config(EmbeddedTraining.Size.HALF), "test");
+    assertThat(2.0 * new Parameters(half).count() / parameters.count())
+        .isCloseTo(1, within(0.0005));
   }
 
   @Test
   void aShortTrainingLeavesAModelThatOpensAndACurve() throws Exception {
     List<String> said = new ArrayList<>();
-    EmbeddedTraining.run(folder, 2, 1, 2, said::add);
+    EmbeddedTraining.run(folder, 2, new EmbeddedTraining.Size(1, 384), 2, said::add);
     assertThat(Files.readAllLines(folder.resolve("curve.csv"))).hasSize(2);
     assertThat(said.getLast()).contains("held-out loss");
     try (Checkpoint checkpoint = Checkpoints.open(folder.resolve("model"));
