@@ -59,6 +59,12 @@
     const bottom = Math.min(-1, Math.floor(Math.min(...losses)));
     const below = Math.min(...losses) < 0;
     const largest = Math.max(...figures.points.map(p => p.bytes));
+    // Beside its point; above or below it where another point is in the way.
+    const inTheWay = p => figures.points.filter(q => q.bytes > p.bytes && q.bytes - p.bytes < largest * 0.45
+      && Math.abs(squeeze(q.loss_percent) - squeeze(p.loss_percent)) < 0.4).length;
+    const place = p => p.bytes > largest / 2 ? {position: 'bottom', align: 'right', offset: [8, 0]}
+      : inTheWay(p) === 0 ? {position: 'right', align: 'left'}
+      : {position: inTheWay(p) % 2 ? 'bottom' : 'top', align: 'left', offset: [-8, 0]};
     const series = ['baseline', 'accepted', 'rejected'].map(verdict => ({
       name: verdict, type: 'scatter', symbol: shape[verdict], symbolSize: verdict === 'rejected' ? 15 : 13,
       itemStyle: verdict === 'rejected'
@@ -71,8 +77,7 @@
         lineHeight: 15,
       },
       data: figures.points.filter(p => p.verdict === verdict).map(p => ({
-        value: [p.bytes, squeeze(p.loss_percent)], point: p,
-        label: {position: p.bytes > largest / 2 ? 'bottom' : 'right', align: p.bytes > largest / 2 ? 'right' : 'left', offset: p.bytes > largest / 2 ? [8, 0] : [0, 0]},
+        value: [p.bytes, squeeze(p.loss_percent)], point: p, label: place(p),
       })),
     }));
     series[0].markLine = {
