@@ -71,6 +71,7 @@ public final class HuggingFaceTokenizer implements Tokenizer {
   static HuggingFaceTokenizer load(
       byte[] bytes, Optional<ObjectNode> tokenizerConfig, ObjectNode config, String where) {
     ObjectNode tokenizer = StrictJson.parseObject(bytes, where);
+    PostProcessors.check(tokenizer.path("post_processor"), where);
     TokenPieces pieces = TokenPieces.parse(tokenizer, where);
     ObjectNode companion = tokenizerConfig.orElseGet(() -> StrictJson.mapper().createObjectNode());
     OptionalInt begin = BeginOfSequence.find(pieces, tokenizer, companion, config, where);
