@@ -50,6 +50,18 @@ public interface Backend extends AutoCloseable {
   /** Waits until everything that was asked for is done. */
   void synchronize();
 
+  /**
+   * Carries out {@code operations}, which a backend may remember under {@code key}: asked for an
+   * equal key again, it may repeat what it remembers without running them. So equal keys must mean
+   * the same operations on the same memory; what is in that memory may differ. They must not
+   * upload, download, place or allocate.
+   *
+   * @param key small, with {@code equals} and {@code hashCode}; it is kept
+   */
+  default void replayable(Object key, Runnable operations) {
+    operations.run();
+  }
+
   // Operations.
 
   /**
