@@ -5,6 +5,7 @@ import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Weight;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * The operations that a model needs, at the granularity that hardware wants fused. Calls are
@@ -60,6 +61,11 @@ public interface Backend extends AutoCloseable {
    */
   default void replayable(Object key, Runnable operations) {
     operations.run();
+  }
+
+  /** A clock of the device's own; empty where the host's says what the device takes. */
+  default Optional<DeviceTimer> newTimer() {
+    return Optional.empty();
   }
 
   // Operations.
