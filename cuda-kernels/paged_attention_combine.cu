@@ -12,7 +12,7 @@
 #include "common/paged.cuh"
 
 LATHE_KERNEL(paged_attention_combine, 256,
-             (PAGED_ATTENTION_PARAMS(void), const float* partial_sums, const float* partial_stats, int splits,
+             (float* out, PAGED_ATTENTION_SIZES, const float* partial_sums, const float* partial_stats, int splits,
               int keys_per_split, int rows_per_tile)) {
   AttentionShape shape = PAGED_ATTENTION_SHAPE;
   Tile tile = find_tile(PAGED_ATTENTION_BATCH, shape, blockIdx.x, rows_per_tile, {least_new, most_new});

@@ -219,10 +219,10 @@ __device__ __forceinline__ void attend(float* out, const float* qkv, const T* ke
 
 }  // namespace
 
-#define PAGED_ATTENTION(NAME, ROWS, T)                                                                               \
-  LATHE_KERNEL(NAME, kThreads, (PAGED_ATTENTION_PARAMS(T), float* partial_sums, float* partial_stats, int splits,    \
-                                int keys_per_split, int tile_keys)) {                                                \
-    attend<ROWS>(out, qkv, keys, values, PAGED_ATTENTION_SHAPE, PAGED_ATTENTION_BATCH, {least_new, most_new},        \
+#define PAGED_ATTENTION(NAME, ROWS, T)                                                                                \
+  LATHE_KERNEL(NAME, kThreads, (PAGED_ATTENTION_TENSORS(T), PAGED_ATTENTION_SIZES, float* partial_sums,              \
+                                float* partial_stats, int splits, int keys_per_split, int tile_keys)) {              \
+    attend<ROWS>(out, qkv, keys, values, PAGED_ATTENTION_SHAPE, PAGED_ATTENTION_BATCH, {least_new, most_new},         \
                  {partial_sums, partial_stats, splits, keys_per_split}, tile_keys);                                  \
   }
 PAGED_ATTENTION(paged_attention_few_f32, 8, float)

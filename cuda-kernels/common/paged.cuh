@@ -142,10 +142,11 @@ struct Partials {
   }
 };
 
-/** Parameters that all of these kernels begin with, and what they become. */
-#define PAGED_ATTENTION_PARAMS(T)                                                                                  \
-  float *out, const float *qkv, const T *keys, const T *values, const int *query_starts, const int *context_lengths, \
-      const int *block_starts, const int *blocks, int sequences, int heads, int kv_heads, int head_dim, int page_size, \
-      int window, float scale, float soft_cap, int least_new, int most_new
+/** Parameters that all of these kernels have, in this order, and what they become. */
+#define PAGED_ATTENTION_TENSORS(T) float *out, const float *qkv, const T *keys, const T *values
+#define PAGED_ATTENTION_SIZES                                                                                      \
+  const int *query_starts, const int *context_lengths, const int *block_starts, const int *blocks, int sequences,  \
+      int heads, int kv_heads, int head_dim, int page_size, int window, float scale, float soft_cap, int least_new, \
+      int most_new
 #define PAGED_ATTENTION_SHAPE {heads, kv_heads, head_dim, page_size, window, scale, soft_cap}
 #define PAGED_ATTENTION_BATCH {query_starts, context_lengths, block_starts, blocks, sequences}

@@ -125,7 +125,8 @@ final class AttentionKernels {
       long sums = launch.splits() == 1 ? 0 : workspace.address();
       long stats = launch.splits() == 1 ? 0 : sums + launch.partialRows(shape) * shape.headDim() * Float.BYTES;
       CudaKernel kernel = kernels.get(launch.module(), launch.kernel());
-      arguments(kernel, launch, out, qkv, shape, cache, batch)
+      kernel.pointer(out).pointer(qkv).pointer(cache.keys()).pointer(cache.values());
+      sizes(kernel, launch, shape, cache, batch)
           .pointer(sums)
           .pointer(stats)
           .i32(launch.splits())
@@ -139,7 +140,7 @@ final class AttentionKernels {
               launch.sharedBytes());
       if (launch.splits() > 1) {
         CudaKernel combine = kernels.get("paged_attention_combine", "paged_attention_combine");
-        arguments(combine, launch, out, qkv, shape, cache, batch)
+        sizes(combine.pointer(out), launch, shape, cache, batch)
             .pointer(sums)
             .pointer(stats)
             .i32(launch.splits())
@@ -150,19 +151,13 @@ final class AttentionKernels {
     }
   }
 
-  private static CudaKernel arguments(
+  private static CudaKernel sizes(
       CudaKernel kernel,
       AttentionPlan.Launch launch,
-      Tensor out,
-      Tensor qkv,
       AttentionShape shape,
       KvLayer cache,
       BatchTensors batch) {
     return kernel
-        .pointer(out)
-        .pointer(qkv)
-        .pointer(cache.keys())
-        .pointer(cache.values())
         .pointer(batch.queryStarts())
         .pointer(batch.contextLengths())
         .pointer(batch.blockStarts())
