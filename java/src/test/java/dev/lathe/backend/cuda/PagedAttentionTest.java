@@ -77,10 +77,7 @@ class PagedAttentionTest {
       AttentionPlan plan = planner.plan(bench.context.limits(), c.sizes(data.batch()));
       Tensor actual = run(bench, c, data, plan);
       AttentionCase.assertClose(
-          order + ": " + c + " by " + plan,
-          actual,
-          c.expected(bench, data),
-          c.bound(data, 0, 0));
+          order + ": " + c + " by " + plan, actual, c.expected(bench, data), c.bound(data, 0, 0));
     } finally {
       CudaBench.setOrder("forward");
     }
@@ -89,8 +86,7 @@ class PagedAttentionTest {
   private static Tensor run(
       CudaBench bench, AttentionCase c, AttentionCase.Data data, AttentionPlan plan) {
     Tensor out =
-        bench.device(
-            DType.F32, data.qkv().size(0), (long) c.shape().heads() * c.shape().headDim());
+        bench.device(DType.F32, data.qkv().size(0), (long) c.shape().heads() * c.shape().headDim());
     Tensor workspace = bench.device(DType.F32, plan.partialFloats(c.shape()));
     new AttentionKernels(bench.kernels, bench.context.limits())
         .run(
