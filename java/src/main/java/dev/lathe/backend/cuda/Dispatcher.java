@@ -1,5 +1,6 @@
 package dev.lathe.backend.cuda;
 
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
@@ -107,6 +108,6 @@ final class Dispatcher {
 
   /** Everything that was decided so far, in that order. */
   Map<Product, Decision> decisions() {
-    return java.util.Collections.unmodifiableMap(decisions);
+    return Collections.unmodifiableMap(decisions);
   }
 }
