@@ -94,16 +94,18 @@ final class AttentionKernels {
     if (batch.tokenCount() == 0) {
       return;
     }
+    AttentionPlan.Sizes sizes =
+        new AttentionPlan.Sizes(
+            batch.tokenCount(),
+            batch.sequenceCount(),
+            batch.blocks().size(0),
+            cache.pageSize());
+    DType type = cache.keys().dtype();
+    long addresses = qkv.address() | cache.keys().address() | cache.values().address();
     AttentionPlan plan =
-        AttentionPlan.of(
-            limits,
-            shape,
-            cache.keys().dtype(),
-            new AttentionPlan.Sizes(
-                batch.tokenCount(),
-                batch.sequenceCount(),
-                batch.blocks().size(0),
-                cache.pageSize()));
+        addresses % 16 == 0
+            ? AttentionPlan.of(limits, shape, type, sizes)
+            : AttentionPlan.general(limits, shape, type, sizes);
     run(plan, out, qkv, shape, cache, batch, workspace);
   }
 

@@ -66,6 +66,56 @@ class PagedAttentionTest {
     }
   }
 
+  /** Head sizes of each kernel and below, groups below, of and above 16 rows, pages, windows, caps. */
+  static List<AttentionCase> tensorCoreCases() {
+    List<AttentionCase> cases = new ArrayList<>();
+    for (DType type : new DType[] {DType.F16, DType.BF16}) {
+      cases.add(AttentionCase.of(1, 1, 64, type, 16, decode(1)));
+      cases.add(AttentionCase.of(4, 1, 64, type, 16, decode(16), decode(17), decode(130)));
+      cases.add(AttentionCase.of(8, 2, 128, type, 16, decode(15), decode(63), decode(64), decode(65)));
+      cases.add(AttentionCase.of(7, 1, 48, type, 1, decode(33), decode(2)));
+      cases.add(AttentionCase.of(7, 1, 80, type, 20, decode(45), decode(20), decode(200)));
+      cases.add(AttentionCase.of(2, 2, 256, type, 256, decode(300), decode(70)));
+      cases.add(AttentionCase.of(1, 1, 144, type, 64, decode(100)));
+      cases.add(AttentionCase.of(18, 1, 16, type, 16, decode(40), decode(9)));
+      cases.add(AttentionCase.of(2, 1, 64, type, 32, RAGGED));
+      cases.add(AttentionCase.of(4, 1, 64, type, 16, RAGGED).softCap(0.7f));
+    }
+    for (int window : new int[] {1, 7, 16, 17, 40}) {
+      cases.add(
+          AttentionCase.of(4, 1, 32, DType.F16, 16, decode(100), decode(40), decode(3), chunk(90, 5))
+              .window(window));
+    }
+    cases.add(AttentionCase.of(4, 1, 32, DType.F16, 16, RAGGED).softCap(50).window(9));
+    return cases;
+  }
+
+  @ParameterizedTest
+  @MethodSource("tensorCoreCases")
+  void tensorCoreKernelsEqualDoublePrecision(AttentionCase c) {
+    for (String order : CudaBench.orders()) {
+      check(c, order, (limits, sizes) -> AttentionPlan.of(limits, c.shape(), c.type(), sizes));
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("tensorCoreCases")
+  void dividedKeysOfTensorCoreKernelsGiveTheSame(AttentionCase c) {
+    for (int splits : new int[] {2, 40}) {
+      check(
+          c,
+          CudaBench.orders().get(splits % CudaBench.orders().size()),
+          (limits, sizes) ->
+              new AttentionPlan(
+                  AttentionPlan.of(limits, c.shape(), c.type(), sizes).launches().stream()
+                      .map(launch ->
+                          launch.kernel().contains("decode")
+                              ? launch.withSplits(splits, 16)
+                              : launch)
+                      .toList()));
+    }
+  }
+
   interface Planner {
     AttentionPlan plan(DeviceLimits limits, AttentionPlan.Sizes sizes);
   }
@@ -80,10 +130,20 @@ class PagedAttentionTest {
           order + ": " + c + " by " + plan,
           actual,
           c.expected(bench, data),
-          c.bound(data, 0, 0));
+          c.bound(data, rounding(plan, c.type()), rounding(plan, c.type())));
     } finally {
       CudaBench.setOrder("forward");
     }
+  }
+
+  /**
+   * With which the plan's kernels round queries and probabilities: in two parts to twice the digits
+   * of the type (11 for F16, 8 for BF16), where the second part's rounding is the error.
+   */
+  private static double rounding(AttentionPlan plan, DType type) {
+    boolean tensorCores =
+        plan.launches().stream().anyMatch(launch -> launch.kernel().contains("decode"));
+    return !tensorCores ? 0 : type == DType.F16 ? 0x1p-22 : 0x1p-16;
   }
 
   private static Tensor run(
