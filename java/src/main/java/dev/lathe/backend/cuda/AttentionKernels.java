@@ -128,18 +128,21 @@ final class AttentionKernels {
       long stats = launch.splits() == 1 ? 0 : sums + launch.partialRows(shape) * shape.headDim() * Float.BYTES;
       CudaKernel kernel = kernels.get(launch.module(), launch.kernel());
       kernel.pointer(out).pointer(qkv).pointer(cache.keys()).pointer(cache.values());
-      sizes(kernel, launch, shape, cache, batch)
-          .pointer(sums)
-          .pointer(stats)
-          .i32(launch.splits())
-          .i32(launch.keysPerSplit())
-          .i32(launch.step())
-          .launch(
-              launch.tiles(),
-              shape.kvHeads(),
-              launch.splits(),
-              AttentionPlan.THREADS,
-              launch.sharedBytes());
+      sizes(kernel, launch, shape, cache, batch);
+      if (launch.isDivisible()) {
+        kernel
+            .pointer(sums)
+            .pointer(stats)
+            .i32(launch.splits())
+            .i32(launch.keysPerSplit())
+            .i32(launch.step());
+      }
+      kernel.launch(
+          launch.tiles(),
+          shape.kvHeads(),
+          launch.splits(),
+          AttentionPlan.THREADS,
+          launch.sharedBytes());
       if (launch.splits() > 1) {
         CudaKernel combine = kernels.get("paged_attention_combine", "paged_attention_combine");
         sizes(combine.pointer(out), launch, shape, cache, batch)

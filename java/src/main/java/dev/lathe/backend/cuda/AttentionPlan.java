@@ -24,6 +24,8 @@ record AttentionPlan(List<Launch> launches) {
 
   private static final int MAX_TENSOR_CORE_DIMS = 256;
   private static final int TENSOR_CORE_ROWS = 16;
+  private static final String PREFILL = "paged_attention_prefill";
+  private static final int PREFILL_ROWS = 64;
   private static final int MAX_STAGES = 4;
 
   private static final int FEW_ROWS = 8;
@@ -49,7 +51,8 @@ record AttentionPlan(List<Launch> launches) {
    * @param keysPerSplit a block of several has at least so many
    * @param leastNew new tokens of a sequence that the kernel takes, at least
    * @param mostNew and at most
-   * @param step keys that a block has in shared memory at a time, or stages of its pipeline
+   * @param step keys that a block has in shared memory at a time, or stages of its pipeline; 0
+   *     where the kernel has no choice
    */
   record Launch(
       String module,
@@ -62,6 +65,11 @@ record AttentionPlan(List<Launch> launches) {
       int mostNew,
       int step,
       int sharedBytes) {
+
+    /** Whether blocks can share a tile's keys. */
+    boolean isDivisible() {
+      return !module.equals(PREFILL);
+    }
 
     /** F32 values of partial sums and statistics. */
     long partialFloats(AttentionShape shape) {
@@ -130,7 +138,7 @@ record AttentionPlan(List<Launch> launches) {
             shape,
             sizes,
             decode(limits, shape, type),
-            general("many", MANY_ROWS, limits, shape, type))
+            prefill(limits, shape, type))
         : general(limits, shape, type, sizes);
   }
 
@@ -159,6 +167,29 @@ record AttentionPlan(List<Launch> launches) {
         Integer.MAX_VALUE,
         stages,
         stages * stageBytes + queryBytes);
+  }
+
+  /** paged_attention_prefill.cu; devices with little shared memory lack the room for large heads. */
+  private static Launch prefill(DeviceLimits limits, AttentionShape shape, DType type) {
+    int dims = tensorCoreDims(shape);
+    int parts = type == DType.F16 ? 2 : 1;
+    int keys = dims * parts <= 128 ? 64 : dims * parts <= 256 ? 32 : 16;
+    int queryBytes = dims * parts <= 128 ? 0 : 128 * parts * (dims + 8);
+    int sharedBytes = 8 * (dims + 8) * keys + queryBytes;
+    if (sharedBytes + 1024 > limits.sharedBytesPerBlock()) {
+      return general("many", MANY_ROWS, limits, shape, type);
+    }
+    return new Launch(
+        PREFILL,
+        PREFILL + suffix(type) + "_" + dims,
+        PREFILL_ROWS,
+        0,
+        1,
+        KEYS_PER_SPLIT,
+        1,
+        Integer.MAX_VALUE,
+        0,
+        sharedBytes);
   }
 
   /** The kernel's head size: 64, 128 or 256. */

@@ -80,11 +80,18 @@ class PagedAttentionTest {
       cases.add(AttentionCase.of(18, 1, 16, type, 16, decode(40), decode(9)));
       cases.add(AttentionCase.of(2, 1, 64, type, 32, RAGGED));
       cases.add(AttentionCase.of(4, 1, 64, type, 16, RAGGED).softCap(0.7f));
+      cases.add(AttentionCase.of(2, 2, 128, type, 16, prefill(130), decode(7), chunk(200, 65)));
+      cases.add(AttentionCase.of(7, 1, 64, type, 1, prefill(70)));
+      cases.add(AttentionCase.of(8, 2, 48, type, 20, chunk(150, 40), prefill(9)));
+      cases.add(AttentionCase.of(2, 1, 256, type, 256, prefill(80)));
     }
     for (int window : new int[] {1, 7, 16, 17, 40}) {
       cases.add(
           AttentionCase.of(4, 1, 32, DType.F16, 16, decode(100), decode(40), decode(3), chunk(90, 5))
               .window(window));
+    }
+    for (int window : new int[] {1, 15, 64, 65}) {
+      cases.add(AttentionCase.of(2, 1, 32, DType.F16, 16, prefill(140), decode(90)).window(window));
     }
     cases.add(AttentionCase.of(4, 1, 32, DType.F16, 16, RAGGED).softCap(50).window(9));
     return cases;
@@ -109,7 +116,7 @@ class PagedAttentionTest {
               new AttentionPlan(
                   AttentionPlan.of(limits, c.shape(), c.type(), sizes).launches().stream()
                       .map(launch ->
-                          launch.kernel().contains("decode")
+                          launch.module().equals("paged_attention_decode")
                               ? launch.withSplits(splits, 16)
                               : launch)
                       .toList()));
@@ -137,13 +144,17 @@ class PagedAttentionTest {
   }
 
   /**
-   * With which the plan's kernels round queries and probabilities: in two parts to twice the digits
-   * of the type (11 for F16, 8 for BF16), where the second part's rounding is the error.
+   * With which the plan's kernels round queries and probabilities (F16 has 11 digits, BF16 8): to
+   * one part in prefill of BF16, else to two, where the second part's rounding is the error.
    */
   private static double rounding(AttentionPlan plan, DType type) {
-    boolean tensorCores =
-        plan.launches().stream().anyMatch(launch -> launch.kernel().contains("decode"));
-    return !tensorCores ? 0 : type == DType.F16 ? 0x1p-22 : 0x1p-16;
+    List<String> modules = plan.launches().stream().map(AttentionPlan.Launch::module).toList();
+    if (type == DType.BF16 && modules.contains("paged_attention_prefill")) {
+      return 0x1p-8;
+    }
+    return modules.contains("paged_attention_decode") || modules.contains("paged_attention_prefill")
+        ? type == DType.F16 ? 0x1p-22 : 0x1p-16
+        : 0;
   }
 
   private static Tensor run(
