@@ -94,16 +94,18 @@ final class AttentionKernels {
     if (batch.tokenCount() == 0) {
       return;
     }
+    AttentionPlan.Sizes sizes =
+        new AttentionPlan.Sizes(
+            batch.tokenCount(),
+            batch.sequenceCount(),
+            batch.blocks().size(0),
+            cache.pageSize());
+    DType type = cache.keys().dtype();
+    long addresses = qkv.address() | cache.keys().address() | cache.values().address();
     AttentionPlan plan =
-        AttentionPlan.of(
-            limits,
-            shape,
-            cache.keys().dtype(),
-            new AttentionPlan.Sizes(
-                batch.tokenCount(),
-                batch.sequenceCount(),
-                batch.blocks().size(0),
-                cache.pageSize()));
+        addresses % 16 == 0
+            ? AttentionPlan.of(limits, shape, type, sizes)
+            : AttentionPlan.general(limits, shape, type, sizes);
     run(plan, out, qkv, shape, cache, batch, workspace);
   }
 
@@ -129,18 +131,21 @@ final class AttentionKernels {
               : sums + launch.partialRows(shape) * shape.headDim() * Float.BYTES;
       CudaKernel kernel = kernels.get(launch.module(), launch.kernel());
       kernel.pointer(out).pointer(qkv).pointer(cache.keys()).pointer(cache.values());
-      sizes(kernel, launch, shape, cache, batch)
-          .pointer(sums)
-          .pointer(stats)
-          .i32(launch.splits())
-          .i32(launch.keysPerSplit())
-          .i32(launch.step())
-          .launch(
-              launch.tiles(),
-              shape.kvHeads(),
-              launch.splits(),
-              AttentionPlan.THREADS,
-              launch.sharedBytes());
+      sizes(kernel, launch, shape, cache, batch);
+      if (launch.isDivisible()) {
+        kernel
+            .pointer(sums)
+            .pointer(stats)
+            .i32(launch.splits())
+            .i32(launch.keysPerSplit())
+            .i32(launch.step());
+      }
+      kernel.launch(
+          launch.tiles(),
+          shape.kvHeads(),
+          launch.splits(),
+          AttentionPlan.THREADS,
+          launch.sharedBytes());
       if (launch.splits() > 1) {
         CudaKernel combine = kernels.get("paged_attention_combine", "paged_attention_combine");
         sizes(combine.pointer(out), launch, shape, cache, batch)
