@@ -125,7 +125,10 @@ final class AttentionKernels {
     }
     for (AttentionPlan.Launch launch : plan.launches()) {
       long sums = launch.splits() == 1 ? 0 : workspace.address();
-      long stats = launch.splits() == 1 ? 0 : sums + launch.partialRows(shape) * shape.headDim() * Float.BYTES;
+      long stats =
+          launch.splits() == 1
+              ? 0
+              : sums + launch.partialRows(shape) * shape.headDim() * Float.BYTES;
       CudaKernel kernel = kernels.get(launch.module(), launch.kernel());
       kernel.pointer(out).pointer(qkv).pointer(cache.keys()).pointer(cache.values());
       sizes(kernel, launch, shape, cache, batch);

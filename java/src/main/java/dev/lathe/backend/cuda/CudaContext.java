@@ -2,8 +2,6 @@ package dev.lathe.backend.cuda;
 
 import dev.lathe.error.BackendUnusableException;
 import dev.lathe.error.LatheException;
-import java.util.ArrayDeque;
-import java.util.Deque;
 import jcuda.driver.CUcontext;
 import jcuda.driver.CUdevice;
 import jcuda.driver.CUresult;
@@ -35,12 +33,12 @@ final class CudaContext implements AutoCloseable {
   private final CUcontext context = new CUcontext();
   private final CUstream stream = new CUstream();
   private final DeviceLimits limits;
-  private final Deque<Runnable> owned = new ArrayDeque<>();
 
   /** The thread that the context is known to be current in; ids are never given twice. */
   private long currentThread = NO_THREAD;
 
   private String lastKernel = "";
+  private boolean capturing;
   private boolean lost;
   private boolean closed;
 
@@ -149,6 +147,22 @@ final class CudaContext implements AutoCloseable {
     };
   }
 
+  /** Whether launches go into a graph instead of being carried out. */
+  void setCapturing(boolean capturing) {
+    this.capturing = capturing;
+  }
+
+  /**
+   * Refuses what cannot be part of a graph.
+   *
+   * @throws IllegalStateException during a capture
+   */
+  void refuseCapture(String what) {
+    if (capturing) {
+      throw new IllegalStateException(what + " within operations that are to be replayed");
+    }
+  }
+
   /** Whether an error has made this context unusable. */
   boolean isLost() {
     return lost;
@@ -183,14 +197,9 @@ final class CudaContext implements AutoCloseable {
     return limits;
   }
 
-  /** Something that goes before the context does; the last one first. */
-  void onClose(Runnable release) {
-    owned.push(release);
-  }
-
   /**
-   * Releases what was made in the context and the context itself. After an error that sticks,
-   * answers are only logged: they repeat it.
+   * Releases the context; what was made in it goes before. After an error that sticks, answers are
+   * only logged: they repeat it.
    */
   @Override
   public void close() {
@@ -198,7 +207,6 @@ final class CudaContext implements AutoCloseable {
       return;
     }
     enter();
-    owned.forEach(Runnable::run);
     release(JCudaDriver.cuStreamDestroy(stream), "cuStreamDestroy");
     release(JCudaDriver.cuCtxSetCurrent(new CUcontext()), "cuCtxSetCurrent");
     release(JCudaDriver.cuDevicePrimaryCtxRelease(device), "cuDevicePrimaryCtxRelease");

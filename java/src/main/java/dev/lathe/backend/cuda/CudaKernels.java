@@ -44,6 +44,7 @@ final class CudaKernels implements AutoCloseable {
     if (known != null) {
       return known;
     }
+    context.refuseCapture("loading module " + name);
     CUmodule loaded = new CUmodule();
     context.check(
         JCudaDriver.cuModuleLoadData(loaded, CudaDriver.moduleImage(name)),

@@ -6,8 +6,10 @@ import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.function.Consumer;
+import jcuda.driver.CUresult;
 import jcuda.driver.JCudaDriver;
 
 /** Tensors from the pool, which go back to it together. */
@@ -36,7 +38,7 @@ final class CudaMemory implements DeviceMemory {
             context.enter();
             DevicePointer pointer = new DevicePointer();
             int result = JCudaDriver.cuMemAlloc(pointer, bytes);
-            if (result == jcuda.driver.CUresult.CUDA_ERROR_OUT_OF_MEMORY) {
+            if (result == CUresult.CUDA_ERROR_OUT_OF_MEMORY) {
               return 0;
             }
             context.check(result, "cuMemAlloc of " + bytes + " bytes");
@@ -58,6 +60,8 @@ final class CudaMemory implements DeviceMemory {
     if (closed) {
       throw new IllegalStateException("this device memory is closed");
     }
+    context.enter();
+    context.refuseCapture("an allocation");
     long needed = Math.multiplyExact(Tensor.elements(shape), dtype.bytes());
     long address = pool.take(needed);
     if (address == 0) {
@@ -85,7 +89,7 @@ final class CudaMemory implements DeviceMemory {
                 + " smaller type (lathe quantize) need less")
             .formatted(
                 dtype,
-                java.util.Arrays.toString(shape),
+                Arrays.toString(shape),
                 needed,
                 free[0],
                 total[0],

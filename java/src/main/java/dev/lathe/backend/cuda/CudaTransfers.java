@@ -64,6 +64,7 @@ final class CudaTransfers implements AutoCloseable {
   /** When it returns, {@code host} is free; the copy is on the stream. */
   void upload(MemorySegment host, long device) {
     context.enter();
+    context.refuseCapture("an upload");
     for (long at = 0; at < host.byteSize(); at += BUFFER_BYTES) {
       long bytes = Math.min(BUFFER_BYTES, host.byteSize() - at);
       Buffer buffer = nextBuffer();
@@ -79,6 +80,7 @@ final class CudaTransfers implements AutoCloseable {
   /** Waits for all that is on the stream; when it returns, {@code host} is filled. */
   void download(long device, MemorySegment host) {
     context.enter();
+    context.refuseCapture("a download");
     long bytes = host.byteSize();
     long asked = 0;
     Buffer earlier = null;

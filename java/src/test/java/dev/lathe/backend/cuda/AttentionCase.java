@@ -69,12 +69,7 @@ record AttentionCase(
   AttentionCase softCap(float cap) {
     return new AttentionCase(
         new AttentionShape(
-            shape.heads(),
-            shape.kvHeads(),
-            shape.headDim(),
-            shape.scale(),
-            shape.window(),
-            cap),
+            shape.heads(), shape.kvHeads(), shape.headDim(), shape.scale(), shape.window(), cap),
         type,
         pageSize,
         sequences);
@@ -151,8 +146,7 @@ record AttentionCase(
   }
 
   Tensor expected(CudaBench bench, Data data) {
-    Tensor out =
-        bench.host(DType.F32, data.qkv.size(0), (long) shape.heads() * shape.headDim());
+    Tensor out = bench.host(DType.F32, data.qkv.size(0), (long) shape.heads() * shape.headDim());
     try (ReferenceBackend reference = new ReferenceBackend()) {
       reference.attention(out, data.qkv, shape, data.cache, data.batch);
     }

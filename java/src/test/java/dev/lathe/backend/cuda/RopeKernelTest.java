@@ -82,18 +82,17 @@ class RopeKernelTest {
   /** One token's key where another's belongs is seen. */
   @Test
   void canaryAWrongSlotIsCaught() {
-    assertThatThrownBy(
-            () ->
-                check(
-                    AttentionCase.of(2, 1, 8, DType.F32, 16, decode(4), decode(9)),
-                    "forward",
-                    true,
-                    (bench, batch) ->
-                        slots(
-                            bench,
-                            batch,
-                            CudaBench.integer(batch.slots(), 1),
-                            CudaBench.integer(batch.slots(), 0))))
+    assertThatThrownBy(() ->
+            check(
+                AttentionCase.of(2, 1, 8, DType.F32, 16, decode(4), decode(9)),
+                "forward",
+                true,
+                (bench, batch) ->
+                    slots(
+                        bench,
+                        batch,
+                        CudaBench.integer(batch.slots(), 1),
+                        CudaBench.integer(batch.slots(), 0))))
         .isInstanceOf(AssertionError.class)
         .hasMessageContaining("keys");
   }

@@ -36,6 +36,13 @@ final class TestDevice implements AutoCloseable {
     return pointer;
   }
 
+  /** Pinned memory of the host's; it goes with the context. */
+  Pointer pinned(long bytes) {
+    Pointer pointer = new Pointer();
+    check(JCudaDriver.cuMemAllocHost(pointer, bytes));
+    return pointer;
+  }
+
   CUdeviceptr upload(float[] values) {
     CUdeviceptr pointer = allocate(4L * values.length);
     check(JCudaDriver.cuMemcpyHtoD(pointer, Pointer.to(values), 4L * values.length));
