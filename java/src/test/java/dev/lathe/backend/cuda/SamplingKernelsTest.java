@@ -139,14 +139,19 @@ class SamplingKernelsTest {
 
   @Test
   void canaryAnotherDrawOrFilterIsSeen() {
-    Case c = new Case("everything", 5000, draws(i -> draw(0.9, 50, 0.9, 0.02, 1.2, -i, 1000 + i)));
+    Case c = new Case("everything", 100, draws(i -> draw(0.9, 50, 0.9, 0.01, 3, -i, 10 + i)));
     String order = CudaBench.orders().getFirst();
-    assertThat(onDevice(c, order, draws(i -> draw(0.9, 50, 0.9, 0.02, 1.2, -i, 1001 + i))))
-        .isNotEqualTo(onHost(c));
-    assertThat(onDevice(c, order, draws(i -> draw(0.9, 2, 0.9, 0.02, 1.2, -i, 1000 + i))))
-        .isNotEqualTo(onHost(c));
-    assertThat(onDevice(c, order, draws(i -> draw(0.9, 50, 0.9, 0.02, 1, -i, 1000 + i))))
-        .isNotEqualTo(onHost(c));
+    assertThat(onDevice(c, order, c.rows)).isEqualTo(onHost(c));
+    for (IntFunction<DrawParameters> other :
+        List.<IntFunction<DrawParameters>>of(
+            i -> draw(0.9, 50, 0.9, 0.01, 3, -i, 11 + i),
+            i -> draw(0.9, 50, 0.9, 0.01, 3, 1 - i, 10 + i),
+            i -> draw(0.9, 2, 0.9, 0.01, 3, -i, 10 + i),
+            i -> draw(0.9, 50, 0.3, 0.01, 3, -i, 10 + i),
+            i -> draw(0.9, 50, 0.9, 0.5, 3, -i, 10 + i),
+            i -> draw(0.9, 50, 0.9, 0.01, 1, -i, 10 + i))) {
+      assertThat(onDevice(c, order, draws(other))).isNotEqualTo(onHost(c));
+    }
   }
 
   @Test
