@@ -44,7 +44,7 @@ final class AttentionKernels {
     // Pairs of the heads that are turned, single values of the others; four at a time.
     boolean turned = rotations != 0;
     long work =
-        (turned ? (shape.heads() + shape.kvHeads()) * shape.headDim() / 2L : 0)
+        (turned ? (long) (shape.heads() + shape.kvHeads()) * shape.headDim() / 2 : 0)
             + (turned ? 1L : 2L) * shape.kvHeads() * shape.headDim();
     long vectors = shape.headDim() % (turned ? 8 : 4) == 0 ? Math.ceilDiv(work, 4) : work;
     kernels
@@ -96,10 +96,7 @@ final class AttentionKernels {
     }
     AttentionPlan.Sizes sizes =
         new AttentionPlan.Sizes(
-            batch.tokenCount(),
-            batch.sequenceCount(),
-            batch.blocks().size(0),
-            cache.pageSize());
+            batch.tokenCount(), batch.sequenceCount(), batch.blocks().size(0), cache.pageSize());
     DType type = cache.keys().dtype();
     long addresses = qkv.address() | cache.keys().address() | cache.values().address();
     AttentionPlan plan =

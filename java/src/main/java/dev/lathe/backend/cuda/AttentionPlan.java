@@ -133,12 +133,7 @@ record AttentionPlan(List<Launch> launches) {
   /** The fastest kernels that take this shape; memory is aligned to 16 bytes. */
   static AttentionPlan of(DeviceLimits limits, AttentionShape shape, DType type, Sizes sizes) {
     return fitsTensorCores(shape, type)
-        ? divided(
-            limits,
-            shape,
-            sizes,
-            decode(limits, shape, type),
-            prefill(limits, shape, type))
+        ? divided(limits, shape, sizes, decode(limits, shape, type), prefill(limits, shape, type))
         : general(limits, shape, type, sizes);
   }
 
@@ -169,7 +164,9 @@ record AttentionPlan(List<Launch> launches) {
         stages * stageBytes + queryBytes);
   }
 
-  /** paged_attention_prefill.cu; devices with little shared memory lack the room for large heads. */
+  /**
+   * paged_attention_prefill.cu; devices with little shared memory lack the room for large heads.
+   */
   private static Launch prefill(DeviceLimits limits, AttentionShape shape, DType type) {
     int dims = tensorCoreDims(shape);
     int parts = type == DType.F16 ? 2 : 1;
@@ -268,9 +265,7 @@ record AttentionPlan(List<Launch> launches) {
     }
     long room = (long) (WAVES_WITH_PARTIALS * slots) / (launch.tiles * shape.kvHeads());
     int most =
-        (int)
-            Math.clamp(
-                Math.min(room, Math.ceilDiv(keys, (long) launch.keysPerSplit)), 1, MAX_SPLITS);
+        Math.clamp(Math.min(room, Math.ceilDiv(keys, (long) launch.keysPerSplit)), 1, MAX_SPLITS);
     double best = 0;
     for (int splits = 1; splits <= most; splits++) {
       best = Math.max(best, occupancy(blocks * splits / slots));
