@@ -3,6 +3,8 @@ package dev.lathe.backend.cuda;
 import static dev.lathe.backend.cuda.AttentionCase.chunk;
 import static dev.lathe.backend.cuda.AttentionCase.decode;
 import static dev.lathe.backend.cuda.AttentionCase.prefill;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.lathe.backend.KvLayer;
 import dev.lathe.tensor.DType;
@@ -11,6 +13,7 @@ import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** cuda-kernels/paged_attention_*.cu against double precision, over the shapes where they break. */
@@ -120,6 +123,58 @@ class PagedAttentionTest {
                               ? launch.withSplits(splits, 16)
                               : launch)
                       .toList()));
+    }
+  }
+
+  /** Planted mistakes, by their number in cuda-kernels/test/attention_faults.cu. */
+  @ParameterizedTest
+  @CsvSource({
+    "1, the mask is one key too wide",
+    "2, the mask is one key too narrow",
+    "3, the window is one key too wide",
+    "4, the window is one key too narrow",
+    "5, the second page is the first",
+    "6, heads of a group read different keys",
+    "7, parts are added up without rescaling",
+    "8, a part is missing",
+    "9, scores are not capped"
+  })
+  void canaryAMistakeIsCaught(int defect, String what) {
+    assumeTrue(CudaDriver.kind().emulated(), "the wrong kernel is built for the emulated GPU only");
+    List<AttentionCase> cases =
+        List.of(
+            AttentionCase.of(4, 2, 8, DType.F32, 16, RAGGED),
+            AttentionCase.of(4, 2, 8, DType.F32, 16, RAGGED).window(7),
+            AttentionCase.of(4, 2, 8, DType.F32, 16, RAGGED).softCap(0.7f));
+    for (AttentionCase c : cases) {
+      assertThat(isCaught(c, 0)).as("control, " + c).isFalse();
+    }
+    assertThat(cases).as(what).anyMatch(c -> isCaught(c, defect));
+  }
+
+  private static boolean isCaught(AttentionCase c, int defect) {
+    try (CudaBench bench = new CudaBench()) {
+      AttentionCase.Data data = c.make(bench);
+      AttentionPlan.Launch launch =
+          new AttentionPlan.Launch(
+              "test/attention_faults",
+              "attention_with_defect",
+              32,
+              data.qkv().size(0) + c.sequences().size(),
+              1,
+              1,
+              1,
+              Integer.MAX_VALUE,
+              defect,
+              0);
+      Tensor actual = run(bench, c, data, new AttentionPlan(List.of(launch)));
+      try {
+        AttentionCase.assertClose(
+            c.toString(), actual, c.expected(bench, data), c.bound(data, 0, 0));
+        return false;
+      } catch (AssertionError e) {
+        return true;
+      }
     }
   }
 
