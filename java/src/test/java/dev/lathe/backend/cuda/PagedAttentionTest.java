@@ -12,6 +12,7 @@ import dev.lathe.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -123,6 +124,49 @@ class PagedAttentionTest {
                               ? launch.withSplits(splits, 16)
                               : launch)
                       .toList()));
+    }
+  }
+
+  /** Long enough for each warp to read its page numbers three times, with and without parts. */
+  @ParameterizedTest
+  @CsvSource({"F16, 16", "BF16, 64", "F16, 24"})
+  void longContexts(DType type, int pageSize) {
+    AttentionCase c = AttentionCase.of(2, 1, 16, type, pageSize, decode(4500), decode(1030));
+    for (int splits : new int[] {1, 7}) {
+      check(
+          c,
+          CudaBench.orders().getLast(),
+          (limits, sizes) ->
+              new AttentionPlan(
+                  List.of(
+                      AttentionPlan.of(limits, c.shape(), type, sizes)
+                          .launches()
+                          .getFirst()
+                          .withSplits(splits, 16))));
+    }
+  }
+
+  /** Through the front door, with the workspace that was asked for. */
+  @Test
+  void planIsChosenByShape() {
+    AttentionCase c =
+        AttentionCase.of(4, 1, 32, DType.F16, 16, decode(700), decode(1), chunk(60, 30), decode(90));
+    try (CudaBench bench = new CudaBench()) {
+      AttentionCase.Data data = c.make(bench);
+      AttentionKernels kernels = new AttentionKernels(bench.kernels, bench.context.limits());
+      Tensor out = bench.device(DType.F32, data.qkv().size(0), 4 * 32);
+      kernels.attention(
+          out,
+          bench.up(data.qkv()),
+          c.shape(),
+          new KvLayer(bench.up(data.cache().keys()), bench.up(data.cache().values())),
+          AttentionCase.up(bench, data.batch()),
+          bench.device(DType.U8, kernels.workspaceBytes(c.shape(), c.type())));
+      AttentionCase.assertClose(
+          c.toString(),
+          bench.down(out),
+          c.expected(bench, data),
+          c.bound(data, 0x1p-22, 0x1p-22));
     }
   }
 
