@@ -167,7 +167,7 @@ __device__ __forceinline__ void attend(float* out, const float* qkv, const T* ke
 
   int all_from = tile.first_key(tile.rows - 1, shape.window), all_until = tile.visible(0);
   Loader<T, kDims> loader = {shape, tile, keys, values, dynamic + warp * stages * 2 * kKeys * kStride, kv_head,
-                             first + warp, max(0, (end - first - warp + kWarps - 1) / kWarps),
+                             first + warp, larger(0, (end - first - warp + kWarps - 1) / kWarps),
                              shape.page_size % kKeys == 0, 0, 0};
   loader.start(stages);
   __syncwarp();

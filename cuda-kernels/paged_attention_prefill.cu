@@ -135,7 +135,7 @@ __device__ __forceinline__ void attend(float* out, const float* qkv, const T* ke
     }
   }
   // What the warp's rows see: all of them, and any of them.
-  int first_row = 16 * warp, last_row = min(first_row + 15, tile.rows - 1);
+  int first_row = 16 * warp, last_row = smaller(first_row + 15, tile.rows - 1);
   bool idle = first_row >= tile.rows;
   int all_from = tile.first_key(last_row, shape.window), all_until = tile.visible(first_row);
   int any_from = tile.first_key(first_row, shape.window), any_until = tile.visible(last_row);

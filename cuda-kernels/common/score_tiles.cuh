@@ -9,7 +9,7 @@
  */
 #pragma once
 #include "paged.cuh"
-#include "ptx.cuh"
+#include "tile_ptx.cuh"
 
 constexpr float kLog2e = 1.4426950408889634f;
 
@@ -96,7 +96,7 @@ struct LaneRows {
       most[i] = fmaxf(most[i], __shfl_xor_sync(0xffffffffu, most[i], 1));
       most[i] = fmaxf(most[i], __shfl_xor_sync(0xffffffffu, most[i], 2));
       // 2^-e where most is from 2^e to 2^(e + 1); a row of zeros, or beyond all numbers, stays what it is.
-      unsigned exponent = min(max(static_cast<int>(__float_as_uint(most[i]) >> 23), 1), 253);
+      unsigned exponent = smaller(larger(static_cast<int>(__float_as_uint(most[i]) >> 23), 1), 253);
       power[i] = __uint_as_float((254 - exponent) << 23);
       float back = __uint_as_float(exponent << 23);
       scale[i] = back * shape.scale * (shape.soft_cap > 0 ? 1 / shape.soft_cap : kLog2e);

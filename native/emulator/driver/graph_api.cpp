@@ -14,15 +14,16 @@ CUresult with_graph(Graph* graph, Body body) {
   });
 }
 
-/** Fills the caller's array, or says only how many there are where it has none; entries left over become null. */
+/**
+ * Fills the caller's array, or says only how many there are where it has none. The driver makes entries that are left over
+ * null; but JCuda 12.6 passes a count that it never set, so they stay as they are here.
+ */
 template <class T>
 CUresult list(const std::vector<T>& all, T* out, size_t* count) {
   if (count == nullptr) return CUDA_ERROR_INVALID_VALUE;
   if (out != nullptr) {
-    size_t filled = std::min(*count, all.size());
-    std::copy_n(all.begin(), filled, out);
-    std::fill(out + filled, out + *count, T());
-    *count = filled;
+    *count = std::min(*count, all.size());
+    std::copy_n(all.begin(), *count, out);
   } else {
     *count = all.size();
   }

@@ -3,6 +3,8 @@ package dev.lathe.backend.cuda;
 import static dev.lathe.backend.cuda.AttentionCase.chunk;
 import static dev.lathe.backend.cuda.AttentionCase.decode;
 import static dev.lathe.backend.cuda.AttentionCase.prefill;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.lathe.backend.KvLayer;
 import dev.lathe.tensor.DType;
@@ -10,7 +12,9 @@ import dev.lathe.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** cuda-kernels/paged_attention_*.cu against double precision, over the shapes where they break. */
@@ -120,6 +124,101 @@ class PagedAttentionTest {
                               ? launch.withSplits(splits, 16)
                               : launch)
                       .toList()));
+    }
+  }
+
+  /** Long enough for each warp to read its page numbers three times, with and without parts. */
+  @ParameterizedTest
+  @CsvSource({"F16, 16", "BF16, 64", "F16, 24"})
+  void longContexts(DType type, int pageSize) {
+    AttentionCase c = AttentionCase.of(2, 1, 16, type, pageSize, decode(4500), decode(1030));
+    for (int splits : new int[] {1, 7}) {
+      check(
+          c,
+          CudaBench.orders().getLast(),
+          (limits, sizes) ->
+              new AttentionPlan(
+                  List.of(
+                      AttentionPlan.of(limits, c.shape(), type, sizes)
+                          .launches()
+                          .getFirst()
+                          .withSplits(splits, 16))));
+    }
+  }
+
+  /** Through the front door, with the workspace that was asked for. */
+  @Test
+  void planIsChosenByShape() {
+    AttentionCase c =
+        AttentionCase.of(4, 1, 32, DType.F16, 16, decode(700), decode(1), chunk(60, 30), decode(90));
+    try (CudaBench bench = new CudaBench()) {
+      AttentionCase.Data data = c.make(bench);
+      AttentionKernels kernels = new AttentionKernels(bench.kernels, bench.context.limits());
+      Tensor out = bench.device(DType.F32, data.qkv().size(0), 4 * 32);
+      kernels.attention(
+          out,
+          bench.up(data.qkv()),
+          c.shape(),
+          new KvLayer(bench.up(data.cache().keys()), bench.up(data.cache().values())),
+          AttentionCase.up(bench, data.batch()),
+          bench.device(DType.U8, kernels.workspaceBytes(c.shape(), c.type())));
+      AttentionCase.assertClose(
+          c.toString(),
+          bench.down(out),
+          c.expected(bench, data),
+          c.bound(data, 0x1p-22, 0x1p-22));
+    }
+  }
+
+  /** Planted mistakes, by their number in cuda-kernels/test/attention_faults.cu. */
+  @ParameterizedTest
+  @CsvSource({
+    "1, the mask is one key too wide",
+    "2, the mask is one key too narrow",
+    "3, the window is one key too wide",
+    "4, the window is one key too narrow",
+    "5, the second page is the first",
+    "6, heads of a group read different keys",
+    "7, parts are added up without rescaling",
+    "8, a part is missing",
+    "9, scores are not capped"
+  })
+  void canaryAMistakeIsCaught(int defect, String what) {
+    assumeTrue(CudaDriver.kind().emulated(), "the wrong kernel is built for the emulated GPU only");
+    List<AttentionCase> cases =
+        List.of(
+            AttentionCase.of(4, 2, 8, DType.F32, 16, RAGGED),
+            AttentionCase.of(4, 2, 8, DType.F32, 16, RAGGED).window(7),
+            AttentionCase.of(4, 2, 8, DType.F32, 16, RAGGED).softCap(0.7f));
+    for (AttentionCase c : cases) {
+      assertThat(isCaught(c, 0)).as("control, " + c).isFalse();
+    }
+    assertThat(cases).as(what).anyMatch(c -> isCaught(c, defect));
+  }
+
+  private static boolean isCaught(AttentionCase c, int defect) {
+    try (CudaBench bench = new CudaBench()) {
+      AttentionCase.Data data = c.make(bench);
+      AttentionPlan.Launch launch =
+          new AttentionPlan.Launch(
+              "test/attention_faults",
+              "attention_with_defect",
+              32,
+              data.qkv().size(0) + c.sequences().size(),
+              1,
+              1,
+              1,
+              Integer.MAX_VALUE,
+              defect,
+              0);
+      Tensor actual = run(bench, c, data, new AttentionPlan(List.of(launch)));
+      try {
+        AttentionCase.assertClose(
+            c.toString(), actual, c.expected(bench, data), c.bound(data, 0, 0));
+        return false;
+      } catch (AssertionError e) {
+        return true;
+      }
     }
   }
 

@@ -30,6 +30,11 @@ final class TestDevice implements AutoCloseable {
     check(JCudaDriver.cuCtxCreate(context, 0, device));
   }
 
+  /** Makes its context this thread's. */
+  void makeCurrent() {
+    check(JCudaDriver.cuCtxSetCurrent(context));
+  }
+
   CUdeviceptr allocate(long bytes) {
     CUdeviceptr pointer = new CUdeviceptr();
     check(JCudaDriver.cuMemAlloc(pointer, bytes));
