@@ -49,6 +49,7 @@ final class DoctorCommand implements Callable<Integer> {
     for (BackendHealth backend : backends) {
       list.add(backend.json());
     }
+    json.set("gpu", GpuSensors.read().json());
     ObjectNode build = json.putObject("native_build");
     NativeBuild.components().forEach(build::put);
     ObjectNode tokenizers = json.putObject("tokenizer");
@@ -68,6 +69,7 @@ final class DoctorCommand implements Callable<Integer> {
     for (BackendHealth backend : backends) {
       out.println(backend.line());
     }
+    out.println(GpuSensors.read().line());
     out.println(line("tokenizer", tokenizer.isEmpty(), tokenizer.orElse("encodes as it should")));
     for (Map.Entry<String, String> component : NativeBuild.components().entrySet()) {
       boolean built = component.getValue().startsWith("built");
