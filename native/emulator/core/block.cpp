@@ -183,6 +183,12 @@ uint32_t BlockRunner::ballot(uint32_t mask, bool predicate) {
   return static_cast<uint32_t>(meet(WarpOperation::kBallot, mask, predicate, 0));
 }
 
+void BlockRunner::collective(uint32_t mask, void* mine, WarpFunction* function, const void* context) {
+  me().function = function;
+  me().context = context;
+  meet(WarpOperation::kCollective, mask, reinterpret_cast<uintptr_t>(mine), 0);
+}
+
 uint64_t BlockRunner::meet(WarpOperation operation, uint32_t mask, uint64_t value, unsigned source) {
   CudaThread& thread = me();
   unsigned warp = current_ / kWarp, lane = current_ % kWarp;
@@ -214,9 +220,16 @@ bool BlockRunner::complete(unsigned warp_index, unsigned lane) {
   };
   for (unsigned i = 0; i < kWarp; i++) {
     if ((here >> i & 1) == 0) continue;
-    if (lanes[i].operation != operation || lanes[i].mask != mask)
-      diverged(i, "meets lanes of its warp in another operation, or with another mask");
+    bool same = lanes[i].operation == operation && lanes[i].mask == mask;
+    if (operation == WarpOperation::kCollective) same = same && lanes[i].function == lanes[lane].function;
+    if (!same) diverged(i, "meets lanes of its warp in another operation, or with another mask");
     if (lanes[i].value != 0) votes |= uint32_t{1} << i;
+  }
+  if (operation == WarpOperation::kCollective) {
+    void* all[kWarp] = {};
+    for (unsigned i = 0; i < kWarp; i++)
+      if (here >> i & 1) all[i] = reinterpret_cast<void*>(lanes[i].value);
+    lanes[lane].function(all, lanes[lane].context);
   }
   for (unsigned i = 0; i < kWarp; i++) {
     if ((here >> i & 1) == 0) continue;

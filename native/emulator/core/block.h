@@ -55,6 +55,7 @@ class BlockRunner {
   void sync_warp(uint32_t mask);
   uint64_t shuffle(uint32_t mask, uint64_t value, unsigned source);
   uint32_t ballot(uint32_t mask, bool predicate);
+  void collective(uint32_t mask, void* mine, WarpFunction* function, const void* context);
   void fence() { fenced_ = true; }
   void* shared(const void* site, size_t bytes, size_t alignment);
   void* dynamic_shared() const { return reinterpret_cast<void*>(dynamic_shared_); }
@@ -65,7 +66,7 @@ class BlockRunner {
   [[noreturn]] void fail(Fault fault);
 
  private:
-  enum class WarpOperation : uint8_t { kNone, kSync, kShuffle, kBallot };
+  enum class WarpOperation : uint8_t { kNone, kSync, kShuffle, kBallot, kCollective };
 
   struct CudaThread {
     std::unique_ptr<Stack> stack = std::make_unique<Stack>();
@@ -78,6 +79,8 @@ class BlockRunner {
     unsigned source = 0;
     uint64_t value = 0;
     uint64_t result = 0;
+    WarpFunction* function = nullptr;
+    const void* context = nullptr;
   };
   struct Warp {
     uint32_t waiting = 0;

@@ -1,3 +1,5 @@
+#include <cstring>
+
 #include "block.h"
 
 namespace lathe::emulator {
@@ -14,6 +16,36 @@ uint64_t shuffle(uint32_t mask, uint64_t value, unsigned source) {
   return current_runner().shuffle(mask, value, source);
 }
 uint32_t ballot(uint32_t mask, bool predicate) { return current_runner().ballot(mask, predicate); }
+void collective(uint32_t mask, void* mine, WarpFunction* function, const void* context) {
+  current_runner().collective(mask, mine, function, context);
+}
+
+namespace {
+
+struct Exchange {
+  const void* in;
+  void* all;
+};
+
+void exchange_all(void* const* lanes, const void* context) {
+  size_t bytes = *static_cast<const size_t*>(context);
+  for (unsigned to = 0; to < BlockRunner::kWarp; to++)
+    for (unsigned from = 0; from < BlockRunner::kWarp && lanes[to] != nullptr; from++) {
+      char* place = static_cast<char*>(static_cast<Exchange*>(lanes[to])->all) + from * bytes;
+      if (lanes[from] != nullptr)
+        std::memcpy(place, static_cast<Exchange*>(lanes[from])->in, bytes);
+      else
+        std::memset(place, 0, bytes);
+    }
+}
+
+}  // namespace
+
+void exchange(uint32_t mask, const void* in, void* all, size_t bytes) {
+  Exchange mine{in, all};
+  collective(mask, &mine, &exchange_all, &bytes);
+}
+
 void thread_fence() { current_runner().fence(); }
 void* shared(const void* site, size_t bytes, size_t alignment) {
   return current_runner().shared(site, bytes, alignment);

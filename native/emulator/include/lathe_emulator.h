@@ -35,6 +35,15 @@ LATHE_EMULATOR_API void sync_warp(uint32_t mask);
 /** Warp shuffle: the value that lane `source` passed. The lanes of `mask` meet here; it orders no memory. */
 LATHE_EMULATOR_API uint64_t shuffle(uint32_t mask, uint64_t value, unsigned source);
 LATHE_EMULATOR_API uint32_t ballot(uint32_t mask, bool predicate);
+/** What the last lane that comes to a warp operation does for all of them: `lanes[i]` is what lane i passed, or null. */
+using WarpFunction = void(void* const* lanes, const void* context);
+/**
+ * The lanes of `mask` meet here; `function` then runs once, and may read and write what each lane's `mine` points to.
+ * All lanes must pass the same function, and a context that says the same. It orders no memory.
+ */
+LATHE_EMULATOR_API void collective(uint32_t mask, void* mine, WarpFunction* function, const void* context);
+/** The same with no function: `all[i]`, `bytes` long, is what lane i passed as `in`; zeros where it doesn't take part. */
+LATHE_EMULATOR_API void exchange(uint32_t mask, const void* in, void* all, size_t bytes);
 LATHE_EMULATOR_API void thread_fence();
 LATHE_EMULATOR_API unsigned lane();
 

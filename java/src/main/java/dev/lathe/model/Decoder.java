@@ -10,7 +10,9 @@ import dev.lathe.backend.DeviceMemory;
 import dev.lathe.backend.HostMemory;
 import dev.lathe.backend.KvLayer;
 import dev.lathe.backend.Linear;
+import dev.lathe.backend.OutOfDeviceMemoryException;
 import dev.lathe.checkpoint.Checkpoint;
+import dev.lathe.checkpoint.TensorInfo;
 import dev.lathe.error.InvalidInputException;
 import dev.lathe.model.DecoderWeights.HeadNorms;
 import dev.lathe.model.DecoderWeights.Layer;
@@ -80,11 +82,25 @@ public final class Decoder implements AutoCloseable {
       DecoderLoader loader = new DecoderLoader(checkpoint, config, backend, memory, copies);
       DecoderWeights weights = loader.load();
       return new Decoder(config, backend, weights, loader.bytes(), memory, copies);
+    } catch (OutOfDeviceMemoryException e) {
+      long available = memory.bytes() + e.freeBytes();
+      memory.close();
+      copies.close();
+      throw tooLarge(checkpoint, available);
     } catch (RuntimeException | Error e) {
       memory.close();
       copies.close();
       throw e;
     }
+  }
+
+  private static OutOfDeviceMemoryException tooLarge(Checkpoint checkpoint, long available) {
+    long needed = checkpoint.tensors().values().stream().mapToLong(TensorInfo::bytes).sum();
+    return new OutOfDeviceMemoryException(
+        ("out of device memory: the weights of %s need %,d bytes, and %,d are free: %.0f %% of them"
+                + " would fit. Weights in a smaller type (lathe quantize) need less")
+            .formatted(checkpoint.path(), needed, available, 100.0 * available / needed),
+        available);
   }
 
   /**
@@ -117,7 +133,22 @@ public final class Decoder implements AutoCloseable {
     check(batch, logits);
     Workspace.Activations w = workspace.activations(batch);
     BatchTensors numbers = workspace.upload(batch);
+    Tensor rotations =
+        config.rope().map(rope -> workspace.rotations(rope, batch.positionLimit())).orElse(null);
+    if (batch.isDecode()) {
+      Object step = List.of(this, workspace.layout(batch), cache.layout(), logits.address());
+      backend.replayable(step, () -> pass(w, numbers, rotations, cache, logits));
+    } else {
+      pass(w, numbers, rotations, cache, logits);
+    }
+  }
 
+  private void pass(
+      Workspace.Activations w,
+      BatchTensors numbers,
+      Tensor rotations,
+      KvCache cache,
+      Tensor logits) {
     backend.embed(w.x(), weights.embedding(), numbers.tokens()); // [tokens, hidden]
     if (config.embeddingScale() != 1) {
       backend.scale(w.x(), config.embeddingScale());
@@ -136,7 +167,6 @@ public final class Decoder implements AutoCloseable {
         backend.normHeads(qkv, norms.query(), norms.key(), heads, config.normEpsilon());
       }
       if (config.rope().isPresent()) {
-        Tensor rotations = workspace.rotations(config.rope().get(), batch.positionLimit());
         backend.rotateAndAppend(qkv, rotations, heads, kv, numbers);
       } else {
         backend.append(qkv, heads, kv, numbers);
@@ -153,7 +183,7 @@ public final class Decoder implements AutoCloseable {
       }
       addLinear(w, w.gated(), layer.down(), layer.postFeedForwardNorm());
     }
-    if (batch.logitRowCount() > 0) {
+    if (numbers.logitRows().size(0) > 0) {
       backend.gatherRows(w.selected(), w.x(), numbers.logitRows()); // [logitRows, hidden]
       norm(w.selected(), w.selected(), weights.finalNorm());
       backend.linear(logits, w.selected(), weights.head(), STORE); // [logitRows, vocabulary]
