@@ -49,6 +49,7 @@ void BlockRunner::begin(GridRun& run, unsigned long block) {
   block_ = unravel(block, grid_->blocks);
   count_ = grid_->threads.x * grid_->threads.y * grid_->threads.z;
   while (threads_.size() < count_) threads_.emplace_back();
+  async_.assign(count_, {});
   exited_ = at_barrier_ = polls_ = 0;
   progress_ = parked_ = false;
   fault_ = unwritten_ = Fault();
