@@ -94,7 +94,8 @@ class PagedAttentionTest {
     }
     // More than 8 rows, and so many keys that the largest score of one half rises alone.
     cases.add(AttentionCase.of(16, 1, 16, DType.F16, 16, decode(500)));
-    // The last row of a warp sees one key more than those before the step; with a window, the first.
+    // The last row of a warp sees one key more than those before the step; with a window, the
+    // first.
     cases.add(AttentionCase.of(1, 1, 16, DType.F16, 16, chunk(119, 70)));
     cases.add(AttentionCase.of(1, 1, 80, DType.F16, 16, prefill(130)).window(82));
     for (int window : new int[] {1, 7, 16, 17, 35, 40}) {
@@ -270,7 +271,8 @@ class PagedAttentionTest {
     boolean general = modules.contains("paged_attention_general");
     int keysAtATime =
         plan.launches().stream()
-            .mapToInt(launch -> launch.module().equals("paged_attention_general") ? launch.step() : 16)
+            .mapToInt(
+                launch -> launch.module().equals("paged_attention_general") ? launch.step() : 16)
             .min()
             .orElseThrow();
     return new AttentionCase.Arithmetic(rounding, rounding, keysAtATime, !general);
