@@ -21,9 +21,9 @@ import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
- * Attention in decode and prefill, on the shapes of scripts/peers/shapes.json: a JSON object a line,
- * as scripts/gpu-check reads them, and on stderr GB/s and what that is of the measured bandwidth.
- * Not a test:
+ * Attention in decode and prefill, on the shapes of scripts/peers/shapes.json: a JSON object a
+ * line, as scripts/gpu-check reads them, and on stderr GB/s and what that is of the measured
+ * bandwidth. Not a test:
  *
  * <pre>java -cp CLASSPATH -Dlathe.root=. dev.lathe.backend.cuda.AttentionBench [--tiny]</pre>
  *
@@ -85,11 +85,7 @@ public final class AttentionBench {
 
   /** What is measured: so many sequences of the same context, the last tokens of which are new. */
   private record Work(
-      int sequences,
-      int context,
-      int newTokens,
-      int pageSize,
-      AttentionShape shape) {
+      int sequences, int context, int newTokens, int pageSize, AttentionShape shape) {
 
     static Work of(JsonNode shape, int newTokens, int pageSize) {
       int headDim = shape.get("head_dim").asInt();
@@ -216,8 +212,7 @@ public final class AttentionBench {
 
     void calls(int count) {
       for (int i = 0; i < count; i++) {
-        kernels.attention(
-            out, qkv, work.shape, caches.get(i % caches.size()), batch, workspace);
+        kernels.attention(out, qkv, work.shape, caches.get(i % caches.size()), batch, workspace);
       }
     }
 
@@ -235,7 +230,10 @@ public final class AttentionBench {
               work.shape,
               TYPE,
               new AttentionPlan.Sizes(
-                  batch.tokenCount(), batch.sequenceCount(), batch.blocks().size(0), work.pageSize));
+                  batch.tokenCount(),
+                  batch.sequenceCount(),
+                  batch.blocks().size(0),
+                  work.pageSize));
       kernels.run(plan, out, qkv, work.shape, caches.getFirst(), batch, workspace);
       Tensor general = bench.down(out);
       double most = 0;
@@ -245,7 +243,11 @@ public final class AttentionBench {
           throw new IllegalStateException(
               "%s, %s: element %d is %s, by other kernels %s"
                   .formatted(
-                      work.bench(), work.name(), i, CudaBench.at(fast, i), CudaBench.at(general, i)));
+                      work.bench(),
+                      work.name(),
+                      i,
+                      CudaBench.at(fast, i),
+                      CudaBench.at(general, i)));
         }
         most = Math.max(most, difference);
       }

@@ -174,14 +174,10 @@ class PagedAttentionTest {
           AttentionCase.up(bench, data.batch()),
           bench.device(DType.U8, kernels.workspaceBytes(c.shape(), c.type())));
       AttentionCase.assertClose(
-<<<<<<< HEAD
           c.toString(),
           bench.down(out),
           c.expected(bench, data),
           c.bound(data, new AttentionCase.Arithmetic(0x1p-22, 0x1p-22, 16, true)));
-=======
-          c.toString(), bench.down(out), c.expected(bench, data), c.bound(data, 0x1p-22, 0x1p-22));
->>>>>>> kernels
     }
   }
 
