@@ -1,5 +1,6 @@
 /* Holds each access of a checked kernel against bounds, alignment, initialization and the accesses of other threads. */
 #include <algorithm>
+#include <bit>
 
 #include "block.h"
 
@@ -20,7 +21,7 @@ void BlockRunner::access(uintptr_t address, size_t bytes, size_t alignment, Acce
   Allocation around = memory_->find(address);
   if (around.kind == MemoryKind::kRegistered && address + bytes <= around.start + around.bytes) return;
   for (unsigned i = 0; i < count_; i++)
-    if (threads_[i].stack->contains(address))
+    if (threads_[i].stack != nullptr && threads_[i].stack->contains(address))
       fail({.kind = FaultKind::kOutOfBounds,
             .access = kind,
             .address = address,
@@ -36,8 +37,11 @@ void BlockRunner::access(uintptr_t address, size_t bytes, size_t alignment, Acce
 void BlockRunner::access_window(uintptr_t address, size_t bytes, Access kind) {
   bool shared = memory_->is_shared(address);
   if (!grid_->unordered->empty() && !shared) check_streams(address, bytes, kind);
-  // Blocks on other cores look at the same shadow. A fault leaves this stack for good, so the lock goes first.
-  bool locked = run_->concurrent && !shared;
+  if (kind == Access::kRead && read_unwritten(address, bytes)) return;
+  // Blocks on other cores look at the same shadow. Who writes holds a lock, so that of two writers one sees the other; a
+  // reader doesn't, which is much faster, and in the same few nanoseconds a read and a write may miss each other. In the
+  // orders that run on one core nothing is missed. A fault leaves this stack for good, so the lock goes first.
+  bool locked = run_->concurrent && !shared && kind != Access::kRead;
   for (size_t done = 0; done < bytes;) {
     size_t part = std::min(bytes - done, ShadowLocks::kStripeBytes - (address + done) % ShadowLocks::kStripeBytes);
     Fault fault;
@@ -47,6 +51,27 @@ void BlockRunner::access_window(uintptr_t address, size_t bytes, Access kind) {
     if (!right) fail(fault);
     done += part;
   }
+}
+
+/** Marks a read of memory that nobody has written in this launch, if it is one: most reads are. */
+bool BlockRunner::read_unwritten(uintptr_t address, size_t bytes) {
+  const ByteState* states = memory_->state(address);
+  Shadow* shadows = memory_->shadow(address);
+  const uint32_t first = run_->first_interval;
+  const uint64_t several = std::bit_cast<uint64_t>(run_->several_blocks());
+  const uint64_t mine =
+      std::bit_cast<uint64_t>(Cell{interval_, static_cast<uint16_t>(current_), warps_[current_ / kWarp].epoch});
+  for (size_t i = 0; i < bytes; i++) {
+    // Another core may be at it too: a cell is read and written in one piece.
+    auto* reader = reinterpret_cast<uint64_t*>(&shadows[i].reader);
+    uint64_t before = __atomic_load_n(reader, __ATOMIC_RELAXED);
+    uint64_t writer = __atomic_load_n(reinterpret_cast<uint64_t*>(&shadows[i].writer), __ATOMIC_RELAXED);
+    if (states[i] != ByteState::kInitialized || static_cast<uint32_t>(writer) >= first) return false;
+    if (before == several || before == mine) continue;
+    if (static_cast<uint32_t>(before) >= first) return false;
+    __atomic_store_n(reader, mine, __ATOMIC_RELAXED);
+  }
+  return true;
 }
 
 bool BlockRunner::examine(uintptr_t address, size_t bytes, size_t whole_bytes, Access kind, Fault* fault) {
@@ -84,15 +109,25 @@ bool BlockRunner::examine(uintptr_t address, size_t bytes, size_t whole_bytes, A
       states[i] = ByteState::kInitialized;
       shadow.writer = mine;
     } else {
-      // Of several readers that nothing orders, the last is kept, and that there were others.
-      bool others = conflicts(shadow.reader, shared, false);
-      bool same_stretch = shadow.reader.interval == interval_ && shadow.reader.warp_epoch == mine.warp_epoch;
-      bool still = same_stretch && (shadow.reader.thread & Cell::kSeveral) != 0;
-      shadow.reader = mine;
-      if (others || still) shadow.reader.thread |= Cell::kSeveral;
+      shadow.reader = merged_reader(shadow.reader, mine, shared);
     }
   }
   return true;
+}
+
+/** What is kept of all that have read a byte. */
+Cell BlockRunner::merged_reader(const Cell& before, Cell mine, bool shared) const {
+  if (before.interval < run_->first_interval || before.interval == mine.interval) {
+    // Of several readers that nothing orders, the last is kept, and that there were others.
+    bool others = conflicts(before, shared, false);
+    bool same_stretch = before.interval == interval_ && before.warp_epoch == mine.warp_epoch;
+    bool still = same_stretch && (before.thread & Cell::kSeveral) != 0;
+    if (others || still) mine.thread |= Cell::kSeveral;
+    return mine;
+  }
+  // Of readers in several blocks, only that: who writes it then meets one of another block. It doesn't change any more,
+  // and so the cores don't take the shadow of what all blocks read from each other.
+  return shared || is_mine(before.interval) ? mine : run_->several_blocks();
 }
 
 /** Whether another stream touches the place too, with nothing that orders it before this kernel or after it. */
