@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <new>
 
 #if !defined(__x86_64__)
@@ -39,12 +40,16 @@ namespace lathe::emulator {
 
 namespace {
 const size_t kGuardBytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+
+constexpr unsigned kMostGuarded = 8192;
+std::atomic<unsigned> guarded{0};
 }
 
 Stack::Stack(unsigned number) : offset_(number * size_t{5 * 64} % 4096) {
   void* mapped = mmap(nullptr, kGuardBytes + kBytes, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
-  if (mapped == MAP_FAILED || mprotect(mapped, kGuardBytes, PROT_NONE) != 0) throw std::bad_alloc();
+  if (mapped == MAP_FAILED) throw std::bad_alloc();
+  if (guarded++ < kMostGuarded && mprotect(mapped, kGuardBytes, PROT_NONE) != 0) throw std::bad_alloc();
   low_ = reinterpret_cast<uintptr_t>(mapped) + kGuardBytes;
 }
 

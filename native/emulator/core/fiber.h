@@ -7,7 +7,10 @@
 
 namespace lathe::emulator {
 
-/** A stack with a page below it that can't be touched, so that an overflow stops at once. */
+/**
+ * A stack with a page below it that can't be touched, so that an overflow stops at once. Where there are very many, the
+ * later ones have none: each takes two of the mappings that a process may have, which are some 65,000.
+ */
 class Stack {
  public:
   static constexpr size_t kBytes = 64 << 10;
