@@ -1,6 +1,7 @@
 /* Holds each access of a checked kernel against bounds, alignment, initialization and the accesses of other threads. */
 #include <algorithm>
 #include <bit>
+#include <cstddef>
 
 #include "block.h"
 
@@ -37,7 +38,7 @@ void BlockRunner::access(uintptr_t address, size_t bytes, size_t alignment, Acce
 void BlockRunner::access_window(uintptr_t address, size_t bytes, Access kind) {
   bool shared = memory_->is_shared(address);
   if (!grid_->unordered->empty() && !shared) check_streams(address, bytes, kind);
-  if (kind == Access::kRead && read_unwritten(address, bytes)) return;
+  if ((shared || kind == Access::kRead || !run_->concurrent) && is_plain_access(address, bytes, shared, kind)) return;
   // Blocks on other cores look at the same shadow. Who writes holds a lock, so that of two writers one sees the other; a
   // reader doesn't, which is much faster, and in the same few nanoseconds a read and a write may miss each other. In the
   // orders that run on one core nothing is missed. A fault leaves this stack for good, so the lock goes first.
@@ -46,32 +47,70 @@ void BlockRunner::access_window(uintptr_t address, size_t bytes, Access kind) {
     size_t part = std::min(bytes - done, ShadowLocks::kStripeBytes - (address + done) % ShadowLocks::kStripeBytes);
     Fault fault;
     if (locked) memory_->locks().lock(address + done);
-    bool right = examine(address + done, part, bytes, kind, &fault);
+    bool right = (locked && is_plain_access(address + done, part, shared, kind)) ||
+                 examine(address + done, part, bytes, kind, &fault);
     if (locked) memory_->locks().unlock(address + done);
     if (!right) fail(fault);
     done += part;
   }
 }
 
-/** Marks a read of memory that nobody has written in this launch, if it is one: most reads are. */
-bool BlockRunner::read_unwritten(uintptr_t address, size_t bytes) {
-  const ByteState* states = memory_->state(address);
-  Shadow* shadows = memory_->shadow(address);
-  const uint32_t first = run_->first_interval;
+/**
+ * Marks an access that plainly meets no other: what was there before is from before this launch, from this thread, or
+ * from before the block's last barrier. Most are; what isn't plain is left to examine().
+ *
+ * @return whether it was one; if not, a part may be marked, which examine() does again
+ */
+template <bool kShared, bool kWrite>
+bool BlockRunner::mark_plain(uintptr_t address, size_t bytes) {
+  ByteState* states = memory_->state(address);
+  auto* cells = reinterpret_cast<uint64_t*>(memory_->shadow(address));  // by turns the writer's and the reader's
+  static_assert(offsetof(Shadow, reader) == sizeof(uint64_t) && offsetof(Cell, thread) == sizeof(uint32_t));
+  const uint32_t first = run_->first_interval, now = interval_, mine_from = taken_.back();
   const uint64_t several = std::bit_cast<uint64_t>(run_->several_blocks());
   const uint64_t mine =
-      std::bit_cast<uint64_t>(Cell{interval_, static_cast<uint16_t>(current_), warps_[current_ / kWarp].epoch});
+      std::bit_cast<uint64_t>(Cell{now, static_cast<uint16_t>(current_), warps_[current_ / kWarp].epoch});
+  auto is_plain = [=](uint64_t cell) {
+    uint32_t at = static_cast<uint32_t>(cell);
+    if (cell == mine || at < first) return true;
+    return at != now && (kShared || at - mine_from < GridRun::kIntervals);
+  };
   for (size_t i = 0; i < bytes; i++) {
     // Another core may be at it too: a cell is read and written in one piece.
-    auto* reader = reinterpret_cast<uint64_t*>(&shadows[i].reader);
-    uint64_t before = __atomic_load_n(reader, __ATOMIC_RELAXED);
-    uint64_t writer = __atomic_load_n(reinterpret_cast<uint64_t*>(&shadows[i].writer), __ATOMIC_RELAXED);
-    if (states[i] != ByteState::kInitialized || static_cast<uint32_t>(writer) >= first) return false;
-    if (before == several || before == mine) continue;
-    if (static_cast<uint32_t>(before) >= first) return false;
-    __atomic_store_n(reader, mine, __ATOMIC_RELAXED);
+    uint64_t writer = __atomic_load_n(cells + 2 * i, __ATOMIC_RELAXED);
+    uint64_t reader = __atomic_load_n(cells + 2 * i + 1, __ATOMIC_RELAXED);
+    if (!is_plain(writer)) return false;
+    if constexpr (kWrite) {
+      if (states[i] == ByteState::kUnaddressable || !is_plain(reader)) return false;
+      states[i] = ByteState::kInitialized;
+      __atomic_store_n(cells + 2 * i, mine, __ATOMIC_RELAXED);
+    } else {
+      if (states[i] != ByteState::kInitialized) return false;
+      if (reader == several || reader == mine) continue;
+      uint64_t marked = mine;
+      if (!is_plain(reader)) {  // then other threads read it too, which hurts nobody; see merged_reader()
+        Cell before = std::bit_cast<Cell>(reader);
+        bool same_warp = (before.thread & Cell::kThread) / kWarp == current_ / kWarp;
+        if (before.interval != now || (same_warp && before.warp_epoch != warps_[current_ / kWarp].epoch)) return false;
+        marked |= uint64_t{Cell::kSeveral} << 32;
+        if (marked == reader) continue;
+      }
+      __atomic_store_n(cells + 2 * i + 1, marked, __ATOMIC_RELAXED);
+    }
   }
   return true;
+}
+
+bool BlockRunner::is_plain_access(uintptr_t address, size_t bytes, bool shared, Access kind) {
+  switch (kind) {
+    case Access::kRead:
+      return shared ? mark_plain<true, false>(address, bytes) : mark_plain<false, false>(address, bytes);
+    case Access::kWrite:
+      return shared ? mark_plain<true, true>(address, bytes) : mark_plain<false, true>(address, bytes);
+    case Access::kAtomic:
+      return false;
+  }
+  return false;
 }
 
 bool BlockRunner::examine(uintptr_t address, size_t bytes, size_t whole_bytes, Access kind, Fault* fault) {

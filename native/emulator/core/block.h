@@ -110,7 +110,9 @@ class BlockRunner {
   void next_interval();
   bool is_mine(uint32_t interval) const;
   void access_window(uintptr_t address, size_t bytes, Access kind);
-  bool read_unwritten(uintptr_t address, size_t bytes);
+  template <bool kShared, bool kWrite>
+  bool mark_plain(uintptr_t address, size_t bytes);
+  bool is_plain_access(uintptr_t address, size_t bytes, bool shared, Access kind);
   Cell merged_reader(const Cell& before, Cell mine, bool shared) const;
   bool examine(uintptr_t address, size_t bytes, size_t whole_bytes, Access kind, Fault* fault);
   void check_streams(uintptr_t address, size_t bytes, Access kind);
