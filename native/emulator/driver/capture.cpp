@@ -60,6 +60,8 @@ CUresult capture_node(Driver& d, Stream& stream, const char* name, Operation ope
     type = NodeType::kFill;
   } else if (std::holds_alternative<HostCall>(operation)) {
     type = NodeType::kHost;
+  } else if (std::holds_alternative<HostWork>(operation)) {
+    type = NodeType::kEmpty;  // a node whose parameters nobody can ask for
   } else {
     return invalidate(d, capture, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, name);
   }

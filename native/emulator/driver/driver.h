@@ -96,6 +96,7 @@ struct Driver {
   void execute_launch(Context& context, const Launch& launch, const Command& command, uint64_t stream);
   void execute_copy(Context& context, const Copy& copy, const Command& command, uint64_t stream);
   void execute_fill(Context& context, const Fill& fill, const Command& command, uint64_t stream);
+  void execute_host_work(Context& context, const HostWork& work, const Command& command, uint64_t stream);
   void execute_release(Context& context, const Release& release, const Command& command, uint64_t stream);
   void forget_order();
   bool collides(Context& context, const std::vector<UnorderedRange>& ranges, const Command& command);

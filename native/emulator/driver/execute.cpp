@@ -91,6 +91,8 @@ void Driver::execute(Context& context, const Command& command, uint64_t stream) 
   } else if (const auto* call = std::get_if<HostCall>(&command.operation)) {
     Unlocked unlocked(mutex);
     host_thread.run([&] { call->function(call->data); });
+  } else if (const auto* work = std::get_if<HostWork>(&command.operation)) {
+    execute_host_work(context, *work, command, stream);
   } else if (const auto* release = std::get_if<Release>(&command.operation)) {
     execute_release(context, *release, command, stream);
   }

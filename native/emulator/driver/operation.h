@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "../core/block.h"
+#include "host_work.h"
 
 enum CUresult : int {
 #define LATHE_RESULT(VALUE, NAME, TEXT) NAME = VALUE,
@@ -65,6 +66,14 @@ struct HostCall {
   void* data;
 };
 
+/** What another library of the emulated GPU does (host_work.h). */
+struct HostWork {
+  const char* what;
+  void (*run)(const void* argument);
+  std::shared_ptr<const std::vector<char>> argument;
+  std::vector<LatheOperand> operands;
+};
+
 /** cuStreamAddCallback's. */
 struct StreamCallback {
   void (*function)(void* stream, CUresult status, void* data);
@@ -87,6 +96,6 @@ struct Release {
 
 struct Nothing {};
 
-using Operation = std::variant<Nothing, Launch, Copy, Fill, HostCall, StreamCallback, RecordEvent, Release>;
+using Operation = std::variant<Nothing, Launch, Copy, Fill, HostCall, HostWork, StreamCallback, RecordEvent, Release>;
 
 }  // namespace lathe::emulator

@@ -5,6 +5,7 @@ import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Weight;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * The operations that a model needs, at the granularity that hardware wants fused. Calls are
@@ -49,6 +50,23 @@ public interface Backend extends AutoCloseable {
 
   /** Waits until everything that was asked for is done. */
   void synchronize();
+
+  /**
+   * Carries out {@code operations}, which a backend may remember under {@code key}: asked for an
+   * equal key again, it may repeat what it remembers without running them. So equal keys must mean
+   * the same operations on the same memory; what is in that memory may differ. They must not
+   * upload, download, place or allocate.
+   *
+   * @param key small, with {@code equals} and {@code hashCode}; it is kept
+   */
+  default void replayable(Object key, Runnable operations) {
+    operations.run();
+  }
+
+  /** A clock of the device's own; empty where the host's says what the device takes. */
+  default Optional<DeviceTimer> newTimer() {
+    return Optional.empty();
+  }
 
   // Operations.
 
@@ -191,6 +209,15 @@ public interface Backend extends AutoCloseable {
   /** The types that this backend can keep keys and values in, the preferred one first. */
   default List<DType> cacheTypes() {
     return List.of(DType.F32);
+  }
+
+  /**
+   * The type to keep keys and values in, of those that {@link #cacheTypes()} lists.
+   *
+   * @param model the type that the model is stored in, whatever its matrices were quantized to
+   */
+  default DType cacheType(DType model) {
+    return cacheTypes().getFirst();
   }
 
   @Override

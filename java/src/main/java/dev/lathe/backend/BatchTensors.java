@@ -13,7 +13,7 @@ import dev.lathe.tensor.Tensor;
  * @param contextLengths [sequences] tokens that each sequence has in the cache, those of this batch
  *     included; token {@code i} of n new ones sees {@code contextLength - n + i + 1} of them
  * @param blockStarts [sequences + 1] where each sequence's pages start in {@code blocks} (CSR)
- * @param blocks [pages in use] page numbers
+ * @param blocks [pages in use, or more] page numbers; behind those in use, any page
  * @param logitRows [rows] tokens whose logits are asked for, ascending
  */
 public record BatchTensors(

@@ -19,8 +19,8 @@ import java.util.Properties;
  * The libraries and CUDA modules that {@code native/build} compiled, found on the class path under
  * {@code dev/lathe/native/}.
  *
- * <p>A component is {@code cpu}, {@code emulator} or {@code cuda}. One that {@code native/build}
- * had no compiler for is absent, and {@code build.properties} beside it says why.
+ * <p>A component is {@code cpu}, {@code emulator}, {@code cublas} or {@code cuda}. One that {@code
+ * native/build} had no compiler for is absent, and {@code build.properties} beside it says why.
  */
 public final class NativeLibraries {
   private static final String ROOT = "/dev/lathe/native/";

@@ -54,8 +54,14 @@ public final class Engine implements AutoCloseable {
     int pages = Math.ceilDiv(options.cacheTokens(), options.pageSize());
     this.cache = decoder.newCache(pages, options.pageSize());
     this.memory = decoder.backend().allocateMemory();
-    this.logits = memory.tensor(DType.F32, options.maxBatch(), vocabulary);
-    this.best = memory.tensor(DType.I32, options.maxBatch());
+    try {
+      this.logits = memory.tensor(DType.F32, options.maxBatch(), vocabulary);
+      this.best = memory.tensor(DType.I32, options.maxBatch());
+    } catch (RuntimeException | Error e) {
+      memory.close();
+      cache.close();
+      throw e;
+    }
     this.hostLogits = arena.allocate(logits.bytes(), 64);
     this.hostBest = arena.allocate(best.bytes(), 64);
     this.row = new float[vocabulary];

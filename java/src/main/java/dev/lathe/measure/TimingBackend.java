@@ -6,6 +6,7 @@ import dev.lathe.backend.Backend;
 import dev.lathe.backend.BatchTensors;
 import dev.lathe.backend.DeviceInfo;
 import dev.lathe.backend.DeviceMemory;
+import dev.lathe.backend.DeviceTimer;
 import dev.lathe.backend.Epilogue;
 import dev.lathe.backend.KvLayer;
 import dev.lathe.backend.Linear;
@@ -18,6 +19,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.LongSupplier;
 
 /**
@@ -43,6 +45,10 @@ public final class TimingBackend implements Backend {
   private final Backend timed;
   private final OperationNames names;
   private final LongSupplier clock;
+
+  /** Where the device has a clock, durations are its own, without what the host takes. */
+  private final Optional<DeviceTimer> timer;
+
   private final List<Event> events = new ArrayList<>();
 
   /** The block of the last operation whose weights tell; the ones in between belong to it. */
@@ -52,6 +58,7 @@ public final class TimingBackend implements Backend {
     this.timed = timed;
     this.names = names;
     this.clock = nanoClock;
+    this.timer = timed.newTimer();
   }
 
   /** Takes what was recorded since the last call. */
@@ -66,19 +73,27 @@ public final class TimingBackend implements Backend {
     double[] nanos = new double[OVERHEAD_ROUNDS];
     for (int i = 0; i < nanos.length; i++) {
       timed.synchronize();
-      long start = clock.getAsLong();
-      timed.synchronize();
-      nanos[i] = clock.getAsLong() - start;
+      nanos[i] = nanosOf(() -> {});
     }
     return Statistics.median(nanos);
+  }
+
+  private long nanosOf(Runnable operation) {
+    if (timer.isPresent()) {
+      timer.get().start();
+      operation.run();
+      return timer.get().stopNanos();
+    }
+    long start = clock.getAsLong();
+    operation.run();
+    timed.synchronize();
+    return clock.getAsLong() - start;
   }
 
   private void time(Name name, long flops, long bytes, Runnable operation) {
     timed.synchronize();
     long start = clock.getAsLong();
-    operation.run();
-    timed.synchronize();
-    long nanos = clock.getAsLong() - start;
+    long nanos = nanosOf(operation);
     layer = name.layer();
     events.add(new Event(name.operation(), name.layer(), start, nanos, flops, bytes));
   }
@@ -294,7 +309,13 @@ public final class TimingBackend implements Backend {
   }
 
   @Override
+  public DType cacheType(DType model) {
+    return timed.cacheType(model);
+  }
+
+  @Override
   public void close() {
     events.clear();
+    timer.ifPresent(DeviceTimer::close);
   }
 }

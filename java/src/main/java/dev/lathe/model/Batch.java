@@ -68,6 +68,11 @@ public final class Batch {
     return this;
   }
 
+  /** Whether each sequence has one new token and asks for its logits: the step that is repeated. */
+  boolean isDecode() {
+    return tokens.size == contextLengths.size && logitRows.size == tokens.size;
+  }
+
   public int tokenCount() {
     return tokens.size;
   }

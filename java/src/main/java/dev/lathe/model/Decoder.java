@@ -10,7 +10,9 @@ import dev.lathe.backend.DeviceMemory;
 import dev.lathe.backend.HostMemory;
 import dev.lathe.backend.KvLayer;
 import dev.lathe.backend.Linear;
+import dev.lathe.backend.OutOfDeviceMemoryException;
 import dev.lathe.checkpoint.Checkpoint;
+import dev.lathe.checkpoint.TensorInfo;
 import dev.lathe.error.InvalidInputException;
 import dev.lathe.model.DecoderWeights.HeadNorms;
 import dev.lathe.model.DecoderWeights.Layer;
@@ -37,6 +39,10 @@ public final class Decoder implements AutoCloseable {
   private final Backend backend;
   private final DecoderWeights weights;
   private final long weightBytes;
+
+  /** Of the checkpoint, before its matrices were quantized. */
+  private final DType storedType;
+
   private final DeviceMemory memory;
   private final HostMemory copies;
   private final Workspace workspace;
@@ -46,12 +52,14 @@ public final class Decoder implements AutoCloseable {
       Backend backend,
       DecoderWeights weights,
       long weightBytes,
+      DType storedType,
       DeviceMemory memory,
       HostMemory copies) {
     this.config = config;
     this.backend = backend;
     this.weights = weights;
     this.weightBytes = weightBytes;
+    this.storedType = storedType;
     this.memory = memory;
     this.copies = copies;
     this.workspace = new Workspace(backend, config);
@@ -79,7 +87,13 @@ public final class Decoder implements AutoCloseable {
     try {
       DecoderLoader loader = new DecoderLoader(checkpoint, config, backend, memory, copies);
       DecoderWeights weights = loader.load();
-      return new Decoder(config, backend, weights, loader.bytes(), memory, copies);
+      return new Decoder(
+          config, backend, weights, loader.bytes(), loader.storedType(), memory, copies);
+    } catch (OutOfDeviceMemoryException e) {
+      long available = memory.bytes() + e.freeBytes();
+      memory.close();
+      copies.close();
+      throw tooLarge(checkpoint, available);
     } catch (RuntimeException | Error e) {
       memory.close();
       copies.close();
@@ -87,12 +101,21 @@ public final class Decoder implements AutoCloseable {
     }
   }
 
+  private static OutOfDeviceMemoryException tooLarge(Checkpoint checkpoint, long available) {
+    long needed = checkpoint.tensors().values().stream().mapToLong(TensorInfo::bytes).sum();
+    return new OutOfDeviceMemoryException(
+        ("out of device memory: the weights of %s need %,d bytes, and %,d are free: %.0f %% of them"
+                + " would fit. Weights in a smaller type (lathe quantize) need less")
+            .formatted(checkpoint.path(), needed, available, 100.0 * available / needed),
+        available);
+  }
+
   /**
    * The same weights, run through another view of the same backend, one that measures for example.
    * It must be closed before this one, which keeps the weights.
    */
   public Decoder over(Backend view) {
-    return new Decoder(config, view, weights, weightBytes, null, null);
+    return new Decoder(config, view, weights, weightBytes, storedType, null, null);
   }
 
   /**
@@ -117,7 +140,22 @@ public final class Decoder implements AutoCloseable {
     check(batch, logits);
     Workspace.Activations w = workspace.activations(batch);
     BatchTensors numbers = workspace.upload(batch);
+    Tensor rotations =
+        config.rope().map(rope -> workspace.rotations(rope, batch.positionLimit())).orElse(null);
+    if (batch.isDecode()) {
+      Object step = List.of(this, workspace.layout(batch), cache.layout(), logits.address());
+      backend.replayable(step, () -> pass(w, numbers, rotations, cache, logits));
+    } else {
+      pass(w, numbers, rotations, cache, logits);
+    }
+  }
 
+  private void pass(
+      Workspace.Activations w,
+      BatchTensors numbers,
+      Tensor rotations,
+      KvCache cache,
+      Tensor logits) {
     backend.embed(w.x(), weights.embedding(), numbers.tokens()); // [tokens, hidden]
     if (config.embeddingScale() != 1) {
       backend.scale(w.x(), config.embeddingScale());
@@ -136,7 +174,6 @@ public final class Decoder implements AutoCloseable {
         backend.normHeads(qkv, norms.query(), norms.key(), heads, config.normEpsilon());
       }
       if (config.rope().isPresent()) {
-        Tensor rotations = workspace.rotations(config.rope().get(), batch.positionLimit());
         backend.rotateAndAppend(qkv, rotations, heads, kv, numbers);
       } else {
         backend.append(qkv, heads, kv, numbers);
@@ -153,7 +190,7 @@ public final class Decoder implements AutoCloseable {
       }
       addLinear(w, w.gated(), layer.down(), layer.postFeedForwardNorm());
     }
-    if (batch.logitRowCount() > 0) {
+    if (numbers.logitRows().size(0) > 0) {
       backend.gatherRows(w.selected(), w.x(), numbers.logitRows()); // [logitRows, hidden]
       norm(w.selected(), w.selected(), weights.finalNorm());
       backend.linear(logits, w.selected(), weights.head(), STORE); // [logitRows, vocabulary]
@@ -205,9 +242,14 @@ public final class Decoder implements AutoCloseable {
     }
   }
 
+  /** The type in which the backend prefers to keep this model's keys and values. */
+  public DType cacheType() {
+    return backend.cacheType(storedType);
+  }
+
   /** An empty cache in the backend's preferred type. */
   public KvCache newCache(int pages, int pageSize) {
-    return newCache(pages, pageSize, backend.cacheTypes().getFirst());
+    return newCache(pages, pageSize, cacheType());
   }
 
   /** An empty cache of a type that {@link Backend#cacheTypes()} lists. */

@@ -3,6 +3,7 @@ package dev.lathe.model;
 import dev.lathe.backend.Backend;
 import dev.lathe.backend.DeviceMemory;
 import dev.lathe.backend.KvLayer;
+import dev.lathe.backend.OutOfDeviceMemoryException;
 import dev.lathe.tensor.DType;
 import java.util.ArrayList;
 import java.util.List;
@@ -18,6 +19,7 @@ public final class KvCache implements AutoCloseable {
 
   private final DeviceMemory memory;
   private final List<KvLayer> layers = new ArrayList<>();
+  private final List<Object> layout = new ArrayList<>();
   private final int pages;
   private final int pageSize;
   private final int[] free;
@@ -45,10 +47,32 @@ public final class KvCache implements AutoCloseable {
                 memory.tensor(dtype, pages, config.kvHeads(), pageSize, config.headDim()),
                 memory.tensor(dtype, pages, config.kvHeads(), pageSize, config.headDim())));
       }
+    } catch (OutOfDeviceMemoryException e) {
+      long available = memory.bytes() + e.freeBytes();
+      memory.close();
+      throw tooLarge(config, dtype, available);
     } catch (RuntimeException | Error e) {
       memory.close();
       throw e;
     }
+    layout.add(List.of(dtype, pages, pageSize));
+    layers.forEach(layer -> layout.add(List.of(layer.keys().address(), layer.values().address())));
+  }
+
+  private OutOfDeviceMemoryException tooLarge(ModelConfig config, DType dtype, long available) {
+    long tokenBytes = 2L * config.layers() * config.kvHeads() * config.headDim() * dtype.bytes();
+    long tokens = (long) pages * pageSize;
+    return new OutOfDeviceMemoryException(
+        ("out of device memory: a KV-cache of %,d tokens in %s needs %,d bytes beside the model, and"
+                + " %,d are free: %,d tokens would fit. Fewer sequences at a time, a shorter context,"
+                + " or a model in a smaller type leave more room")
+            .formatted(tokens, dtype, tokens * tokenBytes, available, available / tokenBytes),
+        available);
+  }
+
+  /** Where the cache lies and how it is laid out: equal for two that kernels can't tell apart. */
+  List<Object> layout() {
+    return layout;
   }
 
   public KvLayer layer(int index) {

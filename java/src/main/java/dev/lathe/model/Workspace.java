@@ -8,12 +8,20 @@ import dev.lathe.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.List;
+import java.util.Optional;
 
 /**
  * The activations of one forward pass and the batch's numbers on the device. It grows to the
  * largest batch that it has seen and is reused by every step.
  */
 final class Workspace implements AutoCloseable {
+  /** Where the block tables are among the batch's arrays. */
+  private static final int BLOCKS = 6;
+
+  /** Positions that the table of rotations has at least: growing it makes steps differ. */
+  private static final int FEW_ROTATIONS = 256;
+
   private final Backend backend;
   private final ModelConfig config;
 
@@ -98,8 +106,8 @@ final class Workspace implements AutoCloseable {
   BatchTensors upload(Batch batch) {
     Batch.Ints[] arrays = batch.arrays();
     int total = 0;
-    for (Batch.Ints array : arrays) {
-      total += align(array.size);
+    for (int i = 0; i < arrays.length; i++) {
+      total += align(room(batch, arrays, i));
     }
     if (total > numberCapacity) {
       growNumbers(Math.max(total, 2 * numberCapacity));
@@ -108,13 +116,28 @@ final class Workspace implements AutoCloseable {
     int at = 0;
     for (int i = 0; i < arrays.length; i++) {
       int size = arrays[i].size;
+      int room = room(batch, arrays, i);
       MemorySegment.copy(arrays[i].values, 0, staging, ValueLayout.JAVA_INT, 4L * at, size);
-      placed[i] = numbers.rows(at, at + size);
-      at += align(size);
+      staging.asSlice(4L * (at + size), 4L * (align(room) - size)).fill((byte) 0);
+      placed[i] = numbers.rows(at, at + room);
+      at += align(room);
     }
     backend.upload(staging.asSlice(0, 4L * total), numbers.rows(0, total));
     return new BatchTensors(
         placed[0], placed[1], placed[2], placed[3], placed[4], placed[5], placed[6], placed[7]);
+  }
+
+  /**
+   * Ints set aside for an array. Decode steps have room for more pages than are in use, so that
+   * many steps, one after another, have the same shapes in the same places.
+   */
+  private static int room(Batch batch, Batch.Ints[] arrays, int index) {
+    int size = arrays[index].size;
+    return batch.isDecode() && index == BLOCKS ? Math.max(16, roundUpToPowerOfTwo(size)) : size;
+  }
+
+  private static int roundUpToPowerOfTwo(int value) {
+    return value <= 1 ? 1 : Math.multiplyExact(2, Integer.highestOneBit(value - 1));
   }
 
   /** Each array starts at a multiple of 64 bytes. */
@@ -144,7 +167,7 @@ final class Workspace implements AutoCloseable {
   Tensor rotations(Rope rope, int positions) {
     if (rotations == null || rotations.size(0) < positions) {
       int rows = Math.min(config.contextLength(), Integer.highestOneBit(2 * positions - 1));
-      rows = Math.max(rows, positions);
+      rows = Math.max(rows, Math.max(positions, Math.min(config.contextLength(), FEW_ROTATIONS)));
       DeviceMemory larger = backend.allocateMemory();
       Tensor table = larger.tensor(DType.F32, rows, config.headDim());
       try (Arena arena = Arena.ofConfined()) {
@@ -173,6 +196,19 @@ final class Workspace implements AutoCloseable {
         table.setAtIndex(ValueLayout.JAVA_FLOAT, row + half + i, (float) Math.sin(angle));
       }
     }
+  }
+
+  /**
+   * What the operations of a decode step depend on besides the cache: equal for two steps of this
+   * workspace that differ in nothing but numbers.
+   */
+  List<Object> layout(Batch batch) {
+    return List.of(
+        full,
+        numbers,
+        Optional.ofNullable(rotations),
+        batch.tokenCount(),
+        room(batch, batch.arrays(), BLOCKS));
   }
 
   /** Bytes of activations, as allocated. */

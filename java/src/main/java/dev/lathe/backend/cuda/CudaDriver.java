@@ -33,7 +33,7 @@ public final class CudaDriver {
     /** The emulated GPU without checks, many times faster: {@code fast}. */
     EMULATED_FAST;
 
-    boolean emulated() {
+    public boolean emulated() {
       return this != SYSTEM;
     }
 
@@ -50,6 +50,9 @@ public final class CudaDriver {
       };
     }
   }
+
+  /** The environment variable that asks for the emulated GPU. */
+  public static final String EMULATE_VARIABLE = "LATHE_EMULATE_CUDA";
 
   private static final String LIBRARY = "libcuda.so.1";
 
@@ -80,17 +83,63 @@ public final class CudaDriver {
    * @throws IllegalStateException if it was not built; says why
    */
   public static byte[] moduleImage(String name) {
-    Path file =
-        switch (kind()) {
-          case SYSTEM -> NativeLibraries.locate("cuda", "cuda/" + name + ".fatbin");
-          case EMULATED_CHECKED ->
-              NativeLibraries.locate("emulator", "emulator/checked/" + name + ".so");
-          case EMULATED_FAST -> NativeLibraries.locate("emulator", "emulator/" + name + ".so");
-        };
+    Path file = NativeLibraries.locate(component(), moduleResource(name));
     try {
       return Files.readAllBytes(file);
     } catch (IOException e) {
       throw new UncheckedIOException("can't read " + file, e);
+    }
+  }
+
+  /** Why there are no kernels for this driver; empty where there are. */
+  static Optional<String> whyNoModules() {
+    return NativeLibraries.find(moduleResource("rms_norm")).isPresent()
+        ? Optional.empty()
+        : Optional.of("its kernels were not built: " + NativeLibraries.whyMissing(component()));
+  }
+
+  private static String component() {
+    return kind().emulated() ? "emulator" : "cuda";
+  }
+
+  private static String moduleResource(String name) {
+    return switch (kind()) {
+      case SYSTEM -> "cuda/" + name + ".fatbin";
+      case EMULATED_CHECKED -> "emulator/checked/" + name + ".so";
+      case EMULATED_FAST -> "emulator/" + name + ".so";
+    };
+  }
+
+  /**
+   * Where device 0 is plugged in, such as {@code 0000:01:00.0}; empty where there is no device. The
+   * name that other libraries know the device by, whatever CUDA numbers it.
+   */
+  static Optional<String> pciBusId() {
+    if (!probe().usable()) {
+      return Optional.empty();
+    }
+    CUdevice device = new CUdevice();
+    String[] bus = new String[1];
+    int result = JCudaDriver.cuDeviceGet(device, 0);
+    result = result != 0 ? result : JCudaDriver.cuDeviceGetPCIBusId(bus, 32, device);
+    return result == CUresult.CUDA_SUCCESS ? Optional.of(bus[0].trim()) : Optional.empty();
+  }
+
+  /**
+   * The driver's version for a run's record, such as {@code 580.95.05, CUDA 13.0}; empty where no
+   * driver answers.
+   */
+  public static Optional<String> version() {
+    String cuda = probe().driverVersion();
+    if (cuda.isEmpty()) {
+      return Optional.empty();
+    }
+    Nvml.Opened sensors = Nvml.open();
+    if (sensors.nvml().isEmpty()) {
+      return Optional.of("CUDA " + cuda);
+    }
+    try (Nvml nvml = sensors.nvml().get()) {
+      return Optional.of(nvml.driverVersion() + ", CUDA " + cuda);
     }
   }
 
@@ -156,7 +205,7 @@ public final class CudaDriver {
 
     private static String wanted() {
       String property = System.getProperty("lathe.emulateCuda");
-      String variable = System.getenv("LATHE_EMULATE_CUDA");
+      String variable = System.getenv(EMULATE_VARIABLE);
       return property != null ? property : variable != null ? variable : "";
     }
 

@@ -7,15 +7,10 @@ import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
 import dev.lathe.backend.NativeLibraries;
 import java.io.IOException;
-import java.io.InputStream;
 import java.lang.foreign.Arena;
 import java.lang.foreign.SymbolLookup;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
-import jcuda.driver.JCudaDriver;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
@@ -57,8 +52,8 @@ class CudaDriverTest {
     SymbolLookup emulator =
         SymbolLookup.libraryLookup(
             NativeLibraries.locate("emulator", "emulator/libcuda.so.1"), Arena.global());
-    List<String> wanted = undefinedSymbols("/lib/libJCudaDriver-12.6.0-linux-x86_64.so");
-    wanted.removeIf(name -> !name.matches("cu[A-Z].*"));
+    List<String> wanted =
+        ElfSymbols.undefined("/lib/libJCudaDriver-12.6.0-linux-x86_64.so", "cu[A-Z].*");
     assertThat(wanted).hasSizeGreaterThan(300);
     assertThat(wanted).allSatisfy(name -> assertThat(emulator.find(name)).as(name).isPresent());
     assertThat(emulator.find("cuNoSuchFunction")).isEmpty();
@@ -87,42 +82,5 @@ class CudaDriverTest {
     String output = new String(process.getInputStream().readAllBytes(), UTF_8);
     assertThat(process.waitFor()).as(output).isZero();
     return output;
-  }
-
-  /**
-   * The undefined symbols in an ELF64 library's .dynsym: entries of 24 bytes, name first, section
-   * at byte 6.
-   */
-  private static List<String> undefinedSymbols(String resource) throws IOException {
-    ByteBuffer elf;
-    try (InputStream in = JCudaDriver.class.getResourceAsStream(resource)) {
-      assertThat(in).as(resource).isNotNull();
-      elf = ByteBuffer.wrap(in.readAllBytes()).order(ByteOrder.LITTLE_ENDIAN);
-    }
-    int sections = Math.toIntExact(elf.getLong(0x28));
-    List<String> names = new ArrayList<>();
-    for (int i = 0; i < elf.getShort(0x3c); i++) {
-      int section = sections + 64 * i;
-      if (elf.getInt(section + 4) != 11) { // SHT_DYNSYM
-        continue;
-      }
-      int start = Math.toIntExact(elf.getLong(section + 24));
-      int end = start + Math.toIntExact(elf.getLong(section + 32));
-      int strings = Math.toIntExact(elf.getLong(sections + 64 * elf.getInt(section + 40) + 24));
-      for (int symbol = start; symbol < end; symbol += 24) {
-        if (elf.getShort(symbol + 6) == 0) {
-          names.add(text(elf, strings + elf.getInt(symbol)));
-        }
-      }
-    }
-    return names;
-  }
-
-  private static String text(ByteBuffer bytes, int start) {
-    int end = start;
-    while (bytes.get(end) != 0) {
-      end++;
-    }
-    return UTF_8.decode(bytes.slice(start, end - start)).toString();
   }
 }

@@ -1,0 +1,181 @@
+package dev.lathe.backend.cuda;
+
+import dev.lathe.backend.AttentionShape;
+import dev.lathe.backend.BatchTensors;
+import dev.lathe.backend.Checks;
+import dev.lathe.backend.KvLayer;
+import dev.lathe.tensor.DType;
+import dev.lathe.tensor.Tensor;
+
+/**
+ * RoPE, writing to the cache and attention over it: rope.cu and paged_attention_*.cu. Geometry
+ * depends on shapes only ({@link AttentionPlan}), so that a captured step can be replayed.
+ */
+final class AttentionKernels {
+  private static final int ROPE_THREADS = 128;
+  private static final int COMBINE_THREADS = 128;
+
+  private final CudaKernels kernels;
+  private final DeviceLimits limits;
+
+  AttentionKernels(CudaKernels kernels, DeviceLimits limits) {
+    this.kernels = kernels;
+    this.limits = limits;
+  }
+
+  /** {@link dev.lathe.backend.Backend#rotateAndAppend}; keys stay as they are in {@code qkv}. */
+  void rotateAndAppend(
+      Tensor qkv, Tensor rotations, AttentionShape shape, KvLayer cache, BatchTensors batch) {
+    Checks.rotateAndAppend(qkv, rotations, shape, cache, batch);
+    rotateAppend(qkv, rotations.address(), shape, cache, batch);
+  }
+
+  /** {@link dev.lathe.backend.Backend#append}. */
+  void append(Tensor qkv, AttentionShape shape, KvLayer cache, BatchTensors batch) {
+    Checks.append(qkv, shape, cache, batch);
+    rotateAppend(qkv, 0, shape, cache, batch);
+  }
+
+  private void rotateAppend(
+      Tensor qkv, long rotations, AttentionShape shape, KvLayer cache, BatchTensors batch) {
+    if (batch.tokenCount() == 0) {
+      return;
+    }
+    // Pairs of the heads that are turned, single values of the others; four at a time.
+    boolean turned = rotations != 0;
+    long work =
+        (turned ? (long) (shape.heads() + shape.kvHeads()) * shape.headDim() / 2 : 0)
+            + (turned ? 1L : 2L) * shape.kvHeads() * shape.headDim();
+    long vectors = shape.headDim() % (turned ? 8 : 4) == 0 ? Math.ceilDiv(work, 4) : work;
+    kernels
+        .get("rope", "rotate_append" + AttentionPlan.suffix(cache.keys().dtype()))
+        .pointer(qkv)
+        .pointer(cache.keys())
+        .pointer(cache.values())
+        .pointer(rotations)
+        .pointer(batch.positions())
+        .pointer(batch.slots())
+        .i32(shape.heads())
+        .i32(shape.kvHeads())
+        .i32(shape.headDim())
+        .i32(cache.pageSize())
+        .launch(
+            batch.tokenCount(),
+            (int) Math.min(DeviceLimits.MAX_GRID_YZ, Math.ceilDiv(vectors, ROPE_THREADS)),
+            1,
+            ROPE_THREADS,
+            0);
+  }
+
+  /**
+   * Bytes that {@link #attention} may need for partial results, whatever the batch: to be allocated
+   * before a step is captured.
+   *
+   * @param type of keys and values
+   */
+  long workspaceBytes(AttentionShape shape, DType type) {
+    return AttentionPlan.mostPartialFloats(limits, shape, type) * Float.BYTES;
+  }
+
+  /**
+   * {@link dev.lathe.backend.Backend#attention}.
+   *
+   * @param workspace {@link #workspaceBytes} of device memory that nobody else uses meanwhile, of
+   *     any type; its content before and after means nothing
+   */
+  void attention(
+      Tensor out,
+      Tensor qkv,
+      AttentionShape shape,
+      KvLayer cache,
+      BatchTensors batch,
+      Tensor workspace) {
+    Checks.attention(out, qkv, shape, cache, batch);
+    if (batch.tokenCount() == 0) {
+      return;
+    }
+    AttentionPlan.Sizes sizes =
+        new AttentionPlan.Sizes(
+            batch.tokenCount(), batch.sequenceCount(), batch.blocks().size(0), cache.pageSize());
+    DType type = cache.keys().dtype();
+    long addresses = qkv.address() | cache.keys().address() | cache.values().address();
+    AttentionPlan plan =
+        addresses % 16 == 0
+            ? AttentionPlan.of(limits, shape, type, sizes)
+            : AttentionPlan.general(limits, shape, type, sizes);
+    run(plan, out, qkv, shape, cache, batch, workspace);
+  }
+
+  /** Attention as planned. */
+  void run(
+      AttentionPlan plan,
+      Tensor out,
+      Tensor qkv,
+      AttentionShape shape,
+      KvLayer cache,
+      BatchTensors batch,
+      Tensor workspace) {
+    if (workspace.bytes() < plan.partialFloats(shape) * Float.BYTES) {
+      throw new IllegalArgumentException(
+          "attention: a workspace of %d bytes, %d are needed"
+              .formatted(workspace.bytes(), plan.partialFloats(shape) * Float.BYTES));
+    }
+    for (AttentionPlan.Launch launch : plan.launches()) {
+      long sums = launch.splits() == 1 ? 0 : workspace.address();
+      long stats =
+          launch.splits() == 1
+              ? 0
+              : sums + launch.partialRows(shape) * shape.headDim() * Float.BYTES;
+      CudaKernel kernel = kernels.get(launch.module(), launch.kernel());
+      kernel.pointer(out).pointer(qkv).pointer(cache.keys()).pointer(cache.values());
+      sizes(kernel, launch, shape, cache, batch);
+      if (launch.isDivisible()) {
+        kernel
+            .pointer(sums)
+            .pointer(stats)
+            .i32(launch.splits())
+            .i32(launch.keysPerSplit())
+            .i32(launch.step());
+      }
+      kernel.launch(
+          launch.tiles(),
+          shape.kvHeads(),
+          launch.splits(),
+          AttentionPlan.THREADS,
+          launch.sharedBytes());
+      if (launch.splits() > 1) {
+        CudaKernel combine = kernels.get("paged_attention_combine", "paged_attention_combine");
+        sizes(combine.pointer(out), launch, shape, cache, batch)
+            .pointer(sums)
+            .pointer(stats)
+            .i32(launch.splits())
+            .i32(launch.keysPerSplit())
+            .i32(launch.rowsPerTile())
+            .launch(launch.tiles(), shape.kvHeads(), launch.rowsPerTile(), COMBINE_THREADS, 0);
+      }
+    }
+  }
+
+  private static CudaKernel sizes(
+      CudaKernel kernel,
+      AttentionPlan.Launch launch,
+      AttentionShape shape,
+      KvLayer cache,
+      BatchTensors batch) {
+    return kernel
+        .pointer(batch.queryStarts())
+        .pointer(batch.contextLengths())
+        .pointer(batch.blockStarts())
+        .pointer(batch.blocks())
+        .i32(batch.sequenceCount())
+        .i32(shape.heads())
+        .i32(shape.kvHeads())
+        .i32(shape.headDim())
+        .i32(cache.pageSize())
+        .i32(shape.window())
+        .f32(shape.scale())
+        .f32(shape.softCap())
+        .i32(launch.leastNew())
+        .i32(launch.mostNew());
+  }
+}

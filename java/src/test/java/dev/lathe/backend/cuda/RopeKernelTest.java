@@ -1,0 +1,247 @@
+package dev.lathe.backend.cuda;
+
+import static dev.lathe.backend.cuda.AttentionCase.chunk;
+import static dev.lathe.backend.cuda.AttentionCase.decode;
+import static dev.lathe.backend.cuda.AttentionCase.prefill;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.lathe.backend.BatchTensors;
+import dev.lathe.backend.KvLayer;
+import dev.lathe.backend.reference.ReferenceBackend;
+import dev.lathe.tensor.DType;
+import dev.lathe.tensor.Floats;
+import dev.lathe.tensor.Tensor;
+import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** cuda-kernels/rope.cu against double precision; what it only copies, bit by bit. */
+@Tag("cuda")
+class RopeKernelTest {
+  private static final int POSITIONS = 300;
+
+  static List<AttentionCase> cases() {
+    List<AttentionCase> cases = new ArrayList<>();
+    for (DType type : new DType[] {DType.F32, DType.F16, DType.BF16}) {
+      for (int pageSize : new int[] {1, 16, 256}) {
+        for (int headDim : new int[] {2, 8, 10, 12, 64}) {
+          cases.add(
+              AttentionCase.of(
+                  6, 2, headDim, type, pageSize, prefill(33), decode(17), decode(1), chunk(40, 3)));
+        }
+      }
+      cases.add(AttentionCase.of(32, 8, 128, type, 16, decode(300)));
+    }
+    return cases;
+  }
+
+  @ParameterizedTest
+  @MethodSource("cases")
+  void rotatesAndAppends(AttentionCase c) {
+    for (String order : CudaBench.orders()) {
+      check(c, order, true);
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("cases")
+  void appends(AttentionCase c) {
+    for (String order : CudaBench.orders()) {
+      check(c, order, false);
+    }
+  }
+
+  @Test
+  void appendsHeadsOfAnOddSize() {
+    for (DType type : new DType[] {DType.F32, DType.F16, DType.BF16}) {
+      check(AttentionCase.of(3, 3, 7, type, 5, prefill(9), decode(6)), "forward", false);
+    }
+  }
+
+  @Test
+  void tokensThatFillUpABatchAreLeftOut() {
+    AttentionCase c = AttentionCase.of(2, 1, 8, DType.F32, 16, decode(4), decode(9));
+    try (CudaBench bench = new CudaBench()) {
+      AttentionCase.Data data = c.make(bench);
+      KvLayer cache = up(bench, data.cache());
+      BatchTensors batch = AttentionCase.up(bench, slots(bench, data.batch(), -1, -1));
+      Tensor qkv = bench.up(data.qkv());
+      new AttentionKernels(bench.kernels, bench.context.limits())
+          .rotateAndAppend(qkv, bench.up(rotations(bench, 8)), c.shape(), cache, batch);
+      assertThat(bench.down(qkv).memory().mismatch(data.qkv().memory())).isEqualTo(-1);
+      assertThat(bench.down(cache.keys()).memory().mismatch(data.cache().keys().memory()))
+          .isEqualTo(-1);
+    }
+  }
+
+  /** One token's key where another's belongs is seen. */
+  @Test
+  void canaryAWrongSlotIsCaught() {
+    assertThatThrownBy(() ->
+            check(
+                AttentionCase.of(2, 1, 8, DType.F32, 16, decode(4), decode(9)),
+                "forward",
+                true,
+                (bench, batch) ->
+                    slots(
+                        bench,
+                        batch,
+                        CudaBench.integer(batch.slots(), 1),
+                        CudaBench.integer(batch.slots(), 0))))
+        .isInstanceOf(AssertionError.class)
+        .hasMessageContaining("keys");
+  }
+
+  /** Rotations the wrong way round are seen: kernels are given angles of the other sign. */
+  @Test
+  void canaryAWrongAngleIsCaught() {
+    AttentionCase c = AttentionCase.of(2, 1, 8, DType.F32, 16, decode(4));
+    try (CudaBench bench = new CudaBench()) {
+      AttentionCase.Data data = c.make(bench);
+      Tensor wrong = rotations(bench, 8);
+      for (long i = 0; i < wrong.elements(); i++) {
+        boolean sine = i % 8 >= 4;
+        Floats.set(
+            wrong.memory(), DType.F32, i, (float) (sine ? -1 : 1) * (float) CudaBench.at(wrong, i));
+      }
+      Tensor qkv = bench.up(data.qkv());
+      new AttentionKernels(bench.kernels, bench.context.limits())
+          .rotateAndAppend(
+              qkv,
+              bench.up(wrong),
+              c.shape(),
+              up(bench, data.cache()),
+              AttentionCase.up(bench, data.batch()));
+      assertThatThrownBy(() -> assertQueries(c, bench, bench.down(qkv), expected(c, bench, data)))
+          .isInstanceOf(AssertionError.class);
+    }
+  }
+
+  private interface Mistake {
+    BatchTensors of(CudaBench bench, BatchTensors batch);
+  }
+
+  private static void check(AttentionCase c, String order, boolean turned) {
+    check(c, order, turned, (bench, batch) -> batch);
+  }
+
+  private static void check(AttentionCase c, String order, boolean turned, Mistake mistake) {
+    CudaBench.setOrder(order);
+    try (CudaBench bench = new CudaBench();
+        ReferenceBackend reference = new ReferenceBackend()) {
+      AttentionCase.Data data = c.make(bench);
+      Tensor rotations = rotations(bench, c.shape().headDim());
+      Tensor expected = bench.copy(data.qkv());
+      KvLayer expectedCache =
+          new KvLayer(bench.copy(data.cache().keys()), bench.copy(data.cache().values()));
+      if (turned) {
+        reference.rotateAndAppend(expected, rotations, c.shape(), expectedCache, data.batch());
+      } else {
+        reference.append(expected, c.shape(), expectedCache, data.batch());
+      }
+
+      KvLayer cache = up(bench, data.cache());
+      Tensor qkv = bench.up(data.qkv());
+      BatchTensors batch = AttentionCase.up(bench, mistake.of(bench, data.batch()));
+      AttentionKernels kernels = new AttentionKernels(bench.kernels, bench.context.limits());
+      if (turned) {
+        kernels.rotateAndAppend(qkv, bench.up(rotations), c.shape(), cache, batch);
+        assertQueries(c, bench, bench.down(qkv), expected);
+      } else {
+        kernels.append(qkv, c.shape(), cache, batch);
+        assertThat(bench.down(qkv).memory().mismatch(data.qkv().memory())).as("qkv").isEqualTo(-1);
+      }
+      assertCache("keys", c, bench.down(cache.keys()), expectedCache.keys(), turned);
+      assertCache("values", c, bench.down(cache.values()), expectedCache.values(), false);
+    } finally {
+      CudaBench.setOrder("forward");
+    }
+  }
+
+  private static Tensor expected(AttentionCase c, CudaBench bench, AttentionCase.Data data) {
+    Tensor expected = bench.copy(data.qkv());
+    KvLayer cache = new KvLayer(bench.copy(data.cache().keys()), bench.copy(data.cache().values()));
+    try (ReferenceBackend reference = new ReferenceBackend()) {
+      reference.rotateAndAppend(
+          expected, rotations(bench, c.shape().headDim()), c.shape(), cache, data.batch());
+    }
+    return expected;
+  }
+
+  /** Two products and a sum: 3 u of what is multiplied. Values behind the queries are as before. */
+  private static void assertQueries(
+      AttentionCase c, CudaBench bench, Tensor actual, Tensor expected) {
+    long queries = (long) c.shape().heads() * c.shape().headDim();
+    for (long t = 0; t < expected.size(0); t++) {
+      AttentionCase.assertClose(
+          "queries of " + c,
+          bench.floats(row(actual, t, queries)),
+          bench.floats(row(expected, t, queries)),
+          6 * 0x1p-24 * 8);
+    }
+  }
+
+  private static float[] row(Tensor matrix, long row, long columns) {
+    float[] values = new float[(int) columns];
+    for (int i = 0; i < columns; i++) {
+      values[i] = (float) CudaBench.at(matrix, row * matrix.size(1) + i);
+    }
+    return values;
+  }
+
+  /** A rotation may round differently by one step of the type; all else is the same, NaN too. */
+  private static void assertCache(
+      String what, AttentionCase c, Tensor actual, Tensor expected, boolean turned) {
+    double step =
+        switch (c.type()) {
+          case F16 -> 0x1p-10;
+          case BF16 -> 0x1p-7;
+          default -> 0;
+        };
+    for (long i = 0; i < expected.elements(); i++) {
+      double is = CudaBench.at(actual, i);
+      double should = CudaBench.at(expected, i);
+      double allowed = turned ? 6 * 0x1p-24 * 8 + step * Math.abs(should) : 0;
+      boolean same = Double.isNaN(should) ? Double.isNaN(is) : Math.abs(is - should) <= allowed;
+      if (!same) {
+        throw new AssertionError(
+            "%s of %s: element %d is %s, should be %s".formatted(what, c, i, is, should));
+      }
+    }
+  }
+
+  private static KvLayer up(CudaBench bench, KvLayer cache) {
+    return new KvLayer(bench.up(cache.keys()), bench.up(cache.values()));
+  }
+
+  private static BatchTensors slots(CudaBench bench, BatchTensors batch, int... slots) {
+    return new BatchTensors(
+        batch.tokens(),
+        batch.positions(),
+        bench.integers(slots),
+        batch.queryStarts(),
+        batch.contextLengths(),
+        batch.blockStarts(),
+        batch.blocks(),
+        batch.logitRows());
+  }
+
+  static Tensor rotations(CudaBench bench, int headDim) {
+    int half = headDim / 2;
+    Tensor rotations = bench.host(DType.F32, POSITIONS, headDim);
+    for (int p = 0; p < POSITIONS; p++) {
+      for (int i = 0; i < half; i++) {
+        double angle = p * Math.pow(10000, -2.0 * i / headDim);
+        long at = (long) p * headDim + i;
+        rotations.memory().setAtIndex(ValueLayout.JAVA_FLOAT, at, (float) Math.cos(angle));
+        rotations.memory().setAtIndex(ValueLayout.JAVA_FLOAT, at + half, (float) Math.sin(angle));
+      }
+    }
+    return rotations;
+  }
+}
