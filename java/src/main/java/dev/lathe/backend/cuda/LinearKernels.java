@@ -8,8 +8,10 @@ import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Weight;
 
 /**
- * Linear layers by own kernels: linear_dense.cu, linear_int8.cu and linear_bitmap.cu. Geometry
- * depends on shapes only ({@link LinearPlan}), so that a captured step can be replayed.
+ * Linear layers by own kernels: up to 8 rows of x, and bitmaps of more, by linear_dense.cu,
+ * linear_int8.cu and linear_bitmap.cu ({@link LinearPlan}); more rows by linear_tiles.cu and
+ * linear_tiles_f32.cu ({@link TilePlan}). Geometry depends on shapes only, so that a captured step
+ * can be replayed.
  */
 final class LinearKernels {
   /** Rows that one pass over the weights multiplies. */
@@ -34,59 +36,45 @@ final class LinearKernels {
    */
   void linear(Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
     Checks.linear(out, x, layer);
+    if (x.size(0) > PASS_ROWS && TilePlan.multiplies(layer.weight())) {
+      tiles(out, x, layer, epilogue);
+      return;
+    }
     for (long from = 0; from < x.size(0); from += PASS_ROWS) {
       long to = Math.min(from + PASS_ROWS, x.size(0));
       pass(out.rows(from, to), x.rows(from, to), layer, epilogue);
     }
   }
 
+  private void tiles(Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
+    TilePlan plan = TilePlan.of(limits, layer.weight(), x.size(0));
+    CudaKernel kernel = start(plan.module(), plan.kernel(), out, x, layer, epilogue);
+    weight(kernel, layer.weight());
+    if (plan.xRows() > 0) {
+      kernel.i32(plan.xRows());
+    }
+    kernel.launch(plan.blocks(), 1, 1, plan.threads(), plan.sharedBytes());
+  }
+
   private void pass(Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
-    int batch = Math.toIntExact(x.size(0));
     switch (layer.weight()) {
-      case Weight.Dense dense -> dense(out, x, layer, epilogue, dense.values(), batch);
-      case Weight.Int8 int8 -> int8(out, x, layer, epilogue, int8, batch);
-      case Weight.Bitmap bitmap -> bitmap(out, x, layer, epilogue, bitmap, batch);
-      case Weight.Stacked stacked ->
+      case Weight.Dense _, Weight.Int8 _ -> {
+        LinearPlan plan = LinearPlan.of(limits, layer.weight(), Math.toIntExact(x.size(0)));
+        weight(start(plan.module(), plan.kernel(), out, x, layer, epilogue), layer.weight())
+            .i32(plan.warpsPerRow())
+            .i32(plan.tileColumns())
+            .launch(plan.blocks(), 1, 1, LinearPlan.THREADS, plan.sharedBytes());
+      }
+      case Weight.Bitmap bitmap -> bitmap(out, x, layer, epilogue, bitmap);
+      case Weight.Stacked _ ->
           throw new IllegalArgumentException("a stack of matrices is multiplied part by part");
     }
   }
 
-  private void dense(
-      Tensor out, Tensor x, Linear layer, Epilogue epilogue, Tensor values, int batch) {
-    LinearPlan plan = LinearPlan.dense(limits, values.dtype(), batch, layer);
-    start(plan.module(), plan.kernel(), out, x, layer, epilogue)
-        .pointer(values)
-        .i64(values.rowStride())
-        .i64(layer.outputs())
-        .i32(Math.toIntExact(layer.inputs()))
-        .i32(plan.warpsPerRow())
-        .i32(plan.tileColumns())
-        .launch(plan.blocks(), 1, 1, LinearPlan.THREADS, plan.sharedBytes());
-  }
-
-  private void int8(
-      Tensor out, Tensor x, Linear layer, Epilogue epilogue, Weight.Int8 weight, int batch) {
-    LinearPlan plan = LinearPlan.int8(limits, weight, batch);
-    start(plan.module(), plan.kernel(), out, x, layer, epilogue)
-        .pointer(weight.values())
-        .i64(weight.values().rowStride())
-        .pointer(weight.scales())
-        .pointer(weight.zeroPoints().map(Tensor::address).orElse(0L))
-        .i32(weight.scales().dtype() == DType.BF16 ? 1 : 0)
-        .i32(Math.toIntExact(weight.scales().size(1)))
-        .i32(Math.toIntExact(weight.groupSize()))
-        .i64(layer.outputs())
-        .i32(Math.toIntExact(layer.inputs()))
-        .i32(plan.warpsPerRow())
-        .i32(plan.tileColumns())
-        .launch(plan.blocks(), 1, 1, LinearPlan.THREADS, plan.sharedBytes());
-  }
-
-  private void bitmap(
-      Tensor out, Tensor x, Linear layer, Epilogue epilogue, Weight.Bitmap weight, int batch) {
+  private void bitmap(Tensor out, Tensor x, Linear layer, Epilogue epilogue, Weight.Bitmap weight) {
     String kernel =
         "linear_bitmap_%s_%d"
-            .formatted(LinearPlan.name(weight.values().dtype()), batch == 1 ? 1 : PASS_ROWS);
+            .formatted(LinearPlan.name(weight.values().dtype()), x.size(0) == 1 ? 1 : PASS_ROWS);
     start("linear_bitmap", kernel, out, x, layer, epilogue)
         .pointer(weight.bitmap())
         .pointer(weight.rowOffsets())
@@ -111,5 +99,23 @@ final class LinearKernels {
         .pointer(layer.bias().map(Tensor::address).orElse(0L))
         .i32(Math.toIntExact(x.size(0)))
         .i32(epilogue == Epilogue.ADD ? 1 : 0);
+  }
+
+  /** Dense or INT8 values, with their scales, and the weight's size. */
+  private static CudaKernel weight(CudaKernel kernel, Weight weight) {
+    switch (weight) {
+      case Weight.Dense dense -> kernel.pointer(dense.values()).i64(dense.values().rowStride());
+      case Weight.Int8 int8 ->
+          kernel
+              .pointer(int8.values())
+              .i64(int8.values().rowStride())
+              .pointer(int8.scales())
+              .pointer(int8.zeroPoints().map(Tensor::address).orElse(0L))
+              .i32(int8.scales().dtype() == DType.BF16 ? 1 : 0)
+              .i32(Math.toIntExact(int8.scales().size(1)))
+              .i32(Math.toIntExact(int8.groupSize()));
+      default -> throw new IllegalArgumentException(weight.format());
+    }
+    return kernel.i64(weight.rows()).i32(Math.toIntExact(weight.cols()));
   }
 }

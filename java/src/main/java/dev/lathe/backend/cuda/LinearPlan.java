@@ -1,6 +1,5 @@
 package dev.lathe.backend.cuda;
 
-import dev.lathe.backend.Linear;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Weight;
 
@@ -39,27 +38,32 @@ record LinearPlan(
     new Instance(1, 2, 2), new Instance(2, 2, 2), new Instance(4, 2, 1), new Instance(8, 2, 1)
   };
 
-  static LinearPlan dense(DeviceLimits limits, DType type, int batch, Linear layer) {
-    return of(
-        limits,
-        "linear_dense",
-        "linear_" + name(type),
-        instance(DENSE, batch),
-        CHUNK_BYTES / type.bytes(),
-        layer.outputs(),
-        layer.inputs());
-  }
-
-  static LinearPlan int8(DeviceLimits limits, Weight.Int8 weight, int batch) {
-    boolean grouped = weight.scales().size(1) > 1;
-    return of(
-        limits,
-        "linear_int8",
-        grouped ? "linear_int8_grouped" : "linear_int8",
-        instance(grouped ? GROUPED : INT8, batch),
-        CHUNK_BYTES,
-        weight.rows(),
-        weight.cols());
+  /**
+   * @param weight dense or INT8
+   * @param batch rows of x, 1 to 8
+   */
+  static LinearPlan of(DeviceLimits limits, Weight weight, int batch) {
+    return switch (weight) {
+      case Weight.Dense dense ->
+          of(
+              limits,
+              "linear_dense",
+              "linear_" + name(dense.values().dtype()),
+              instance(DENSE, batch),
+              CHUNK_BYTES / dense.values().dtype().bytes(),
+              weight);
+      case Weight.Int8 int8 when int8.scales().size(1) > 1 ->
+          of(
+              limits,
+              "linear_int8",
+              "linear_int8_grouped",
+              instance(GROUPED, batch),
+              CHUNK_BYTES,
+              weight);
+      case Weight.Int8 _ ->
+          of(limits, "linear_int8", "linear_int8", instance(INT8, batch), CHUNK_BYTES, weight);
+      default -> throw new IllegalArgumentException(weight.format());
+    };
   }
 
   private static Instance instance(Instance[] instances, int batch) {
@@ -77,9 +81,9 @@ record LinearPlan(
       String kernel,
       Instance instance,
       int chunkColumns,
-      long rows,
-      long cols) {
-    int warps = warpsPerRow(limits, chunkColumns, rows, cols);
+      Weight weight) {
+    long cols = weight.cols();
+    int warps = warpsPerRow(limits, chunkColumns, weight.rows(), cols);
     long round = (long) instance.unroll * 32 * warps * chunkColumns;
     long columnBytes = (long) instance.batch * Float.BYTES;
     long most = Math.max(1, TILE_BYTES / (columnBytes * round));
@@ -90,7 +94,7 @@ record LinearPlan(
         warps,
         Math.toIntExact(tile),
         Math.toIntExact(tile * columnBytes),
-        Math.ceilDiv(rows, (long) instance.rows * WARPS / warps));
+        Math.ceilDiv(weight.rows(), (long) instance.rows * WARPS / warps));
   }
 
   /** More warps a row where there are few rows, as long as each lane has two chunks to load. */
