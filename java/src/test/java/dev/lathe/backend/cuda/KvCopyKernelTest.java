@@ -116,7 +116,7 @@ class KvCopyKernelTest {
   private static Tensor numbers(CudaBench bench, int seed, DType type, long... shape) {
     Tensor tensor = bench.host(type, shape);
     for (long i = 0; i < tensor.elements(); i++) {
-      Floats.set(tensor.memory(), type, i, (seed * 31 + i * 7) % 251);
+      Floats.set(tensor.memory(), type, i, (float) ((seed * 31L + i * 7) % 251));
     }
     return tensor;
   }

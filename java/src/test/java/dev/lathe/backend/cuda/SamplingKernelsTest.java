@@ -81,7 +81,7 @@ class SamplingKernelsTest {
     }
   }
 
-  private record Case(String name, int vocabulary, List<DrawParameters> rows) {
+  record Case(String name, int vocabulary, List<DrawParameters> rows) {
     @Override
     public String toString() {
       return name;
@@ -103,13 +103,13 @@ class SamplingKernelsTest {
             300,
             List.of(draw(0, 0, 1, 0, 1.3, 1, 0), draw(0, 0, 1, 0, 5, 1, 3))));
     cases.add(new Case("all", 5000, draws(i -> draw(0.8 + 0.1 * i, 0, 1, 0, 1, i, i))));
-    cases.add(new Case("top-k", 5000, draws(i -> draw(1, 1 + 7 * i, 1, 0, 1, 40 + i, i))));
+    cases.add(new Case("top-k", 5000, draws(i -> draw(1, 1 + 7 * i, 1, 0, 1, 40L + i, i))));
     cases.add(
         new Case("top-k of more than there are", 9, draws(i -> draw(1, 8 + i, 1, 0, 1, i, i))));
-    cases.add(new Case("top-p", 5000, draws(i -> draw(1.2, 0, 0.1 + 0.1 * i, 0, 1, 7 * i, i))));
-    cases.add(new Case("min-p", 5000, draws(i -> draw(0.7, 0, 1, 0.05 * i, 1, 3 * i, i))));
+    cases.add(new Case("top-p", 5000, draws(i -> draw(1.2, 0, 0.1 + 0.1 * i, 0, 1, 7L * i, i))));
+    cases.add(new Case("min-p", 5000, draws(i -> draw(0.7, 0, 1, 0.05 * i, 1, 3L * i, i))));
     cases.add(
-        new Case("everything", 5000, draws(i -> draw(0.9, 50, 0.9, 0.02, 1.2, -i, 1000 + i))));
+        new Case("everything", 5000, draws(i -> draw(0.9, 50, 0.9, 0.02, 1.2, -i, 1000L + i))));
     cases.add(
         new Case(
             "each row its own way",
