@@ -1,5 +1,6 @@
 package dev.lathe.cli;
 
+import dev.lathe.backend.cuda.CublasLibrary;
 import dev.lathe.tokenize.Tokenizers;
 import java.io.PrintStream;
 import java.util.List;
@@ -49,6 +50,11 @@ final class DoctorCommand implements Callable<Integer> {
     for (BackendHealth backend : backends) {
       list.add(backend.json());
     }
+    json.set("gpu", GpuSensors.read().json());
+    Optional<String> noCublas = CublasLibrary.whyUnusable();
+    ObjectNode cublas = json.putObject("cublas");
+    cublas.put("usable", noCublas.isEmpty());
+    cublas.put("reason", noCublas.orElseGet(CublasLibrary::description));
     ObjectNode build = json.putObject("native_build");
     NativeBuild.components().forEach(build::put);
     ObjectNode tokenizers = json.putObject("tokenizer");
@@ -68,6 +74,9 @@ final class DoctorCommand implements Callable<Integer> {
     for (BackendHealth backend : backends) {
       out.println(backend.line());
     }
+    out.println(GpuSensors.read().line());
+    Optional<String> noCublas = CublasLibrary.whyUnusable();
+    out.println(line("cublas", noCublas.isEmpty(), noCublas.orElseGet(CublasLibrary::description)));
     out.println(line("tokenizer", tokenizer.isEmpty(), tokenizer.orElse("encodes as it should")));
     for (Map.Entry<String, String> component : NativeBuild.components().entrySet()) {
       boolean built = component.getValue().startsWith("built");

@@ -2,6 +2,7 @@ package dev.lathe.optimize;
 
 import dev.lathe.backend.Backends;
 import dev.lathe.backend.OpenedBackend;
+import dev.lathe.backend.cuda.CudaDriver;
 import dev.lathe.checkpoint.Checkpoint;
 import dev.lathe.error.InvalidInputException;
 import dev.lathe.measure.BuildVersion;
@@ -92,7 +93,7 @@ public final class Optimizer {
         opened.backend().name(),
         opened.reason(),
         opened.backend().device(),
-        Optional.empty(),
+        opened.backend().name().equals("cuda") ? CudaDriver.version() : Optional.empty(),
         Machine.here(),
         BuildVersion.running(),
         Instant.now().truncatedTo(ChronoUnit.SECONDS).toString());

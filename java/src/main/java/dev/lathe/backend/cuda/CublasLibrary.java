@@ -23,18 +23,18 @@ import jcuda.jcublas.JCublas2;
  * {@code lathe.cublas} names the file, an installed toolkit's folder, or the {@code site-packages}
  * of a Python that has NVIDIA's packages.
  */
-final class CublasLibrary {
+public final class CublasLibrary {
   private static final String LIBRARY = "libcublas.so.12";
 
   private CublasLibrary() {}
 
   /** Why JCublas can't be used here; empty where it can. Never throws for what a machine lacks. */
-  static Optional<String> whyUnusable() {
+  public static Optional<String> whyUnusable() {
     return Loaded.PROBLEM;
   }
 
   /** Which cuBLAS it is, such as {@code cuBLAS 13.1.0, /usr/local/cuda/lib64/libcublas.so.13}. */
-  static String description() {
+  public static String description() {
     return Loaded.DESCRIPTION;
   }
 

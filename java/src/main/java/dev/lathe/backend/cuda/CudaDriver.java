@@ -110,6 +110,39 @@ public final class CudaDriver {
     };
   }
 
+  /**
+   * Where device 0 is plugged in, such as {@code 0000:01:00.0}; empty where there is no device. The
+   * name that other libraries know the device by, whatever CUDA numbers it.
+   */
+  static Optional<String> pciBusId() {
+    if (!probe().usable()) {
+      return Optional.empty();
+    }
+    CUdevice device = new CUdevice();
+    String[] bus = new String[1];
+    int result = JCudaDriver.cuDeviceGet(device, 0);
+    result = result != 0 ? result : JCudaDriver.cuDeviceGetPCIBusId(bus, 32, device);
+    return result == CUresult.CUDA_SUCCESS ? Optional.of(bus[0].trim()) : Optional.empty();
+  }
+
+  /**
+   * The driver's version for a run's record, such as {@code 580.95.05, CUDA 13.0}; empty where no
+   * driver answers.
+   */
+  public static Optional<String> version() {
+    String cuda = probe().driverVersion();
+    if (cuda.isEmpty()) {
+      return Optional.empty();
+    }
+    Nvml.Opened sensors = Nvml.open();
+    if (sensors.nvml().isEmpty()) {
+      return Optional.of("CUDA " + cuda);
+    }
+    try (Nvml nvml = sensors.nvml().get()) {
+      return Optional.of(nvml.driverVersion() + ", CUDA " + cuda);
+    }
+  }
+
   private static CudaProbe probeLoaded() {
     JCudaDriver.setExceptionsEnabled(false);
     boolean emulated = kind().emulated();

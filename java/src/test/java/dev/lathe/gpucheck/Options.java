@@ -1,0 +1,96 @@
+package dev.lathe.gpucheck;
+
+import dev.lathe.error.InvalidInputException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.TreeSet;
+
+/**
+ * What {@code scripts/gpu-check} was asked for.
+ *
+ * @param budget how long this call may take; empty: as long as it takes
+ * @param only groups; empty: all
+ * @param again parts that failed or were missing again
+ * @param fresh everything again
+ */
+record Options(
+    Optional<Duration> budget,
+    Set<String> only,
+    boolean sanitize,
+    boolean again,
+    boolean fresh,
+    boolean emulated,
+    Path work,
+    Path out) {
+
+  static final List<String> GROUPS =
+      List.of("device", "instructions", "tests", "sanitize", "bench", "peers", "models");
+
+  static Options parse(List<String> arguments, Path root) {
+    Optional<Duration> budget = Optional.empty();
+    Set<String> only = new TreeSet<>();
+    boolean sanitize = false;
+    boolean again = false;
+    boolean fresh = false;
+    boolean emulated = false;
+    Path work = root.resolve("java/target/gpu-check");
+    Path out = root.resolve("docs/results");
+    for (int i = 0; i < arguments.size(); i++) {
+      String name = arguments.get(i);
+      switch (name) {
+        case "--minutes" -> budget = Optional.of(minutes(value(arguments, ++i, name)));
+        case "--only" -> only.addAll(Arrays.asList(value(arguments, ++i, name).split(",")));
+        case "--sanitize" -> sanitize = true;
+        case "--again" -> again = true;
+        case "--fresh" -> fresh = true;
+        case "--emulated" -> emulated = true;
+        case "--work" -> work = Path.of(value(arguments, ++i, name));
+        case "--out" -> out = Path.of(value(arguments, ++i, name));
+        default -> throw new InvalidInputException("gpu-check has no option " + name + "; --help");
+      }
+    }
+    for (String group : only) {
+      if (!GROUPS.contains(group)) {
+        throw new InvalidInputException(
+            "--only " + group + " is none of " + String.join(", ", GROUPS));
+      }
+    }
+    sanitize |= only.contains("sanitize");
+    return new Options(
+        budget,
+        only,
+        sanitize,
+        again,
+        fresh,
+        emulated,
+        work.toAbsolutePath(),
+        out.toAbsolutePath());
+  }
+
+  boolean wants(String group) {
+    return only.isEmpty() ? !group.equals("sanitize") || sanitize : only.contains(group);
+  }
+
+  private static String value(List<String> arguments, int index, String name) {
+    if (index >= arguments.size()) {
+      throw new InvalidInputException(name + " needs a value");
+    }
+    return arguments.get(index);
+  }
+
+  private static Duration minutes(String text) {
+    try {
+      double minutes = Double.parseDouble(text);
+      if (minutes > 0 && minutes < 1e6) {
+        return Duration.ofMillis(Math.round(minutes * 60_000));
+      }
+    } catch (NumberFormatException e) {
+      throw new InvalidInputException("--minutes " + text + " is not a number", e);
+    }
+    throw new InvalidInputException("--minutes " + text + " is not a positive number");
+  }
+}
