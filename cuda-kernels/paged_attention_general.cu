@@ -150,7 +150,7 @@ __device__ __forceinline__ void attend(float* out, const float* qkv, const T* ke
   if (split >= used) return;
   int64_t steps = (tile.key_end - tile.key_begin + tile_keys - 1) / tile_keys;
   int begin = tile.key_begin + static_cast<int>(steps * split / used) * tile_keys;
-  int end = min(tile.key_end, tile.key_begin + static_cast<int>(steps * (split + 1) / used) * tile_keys);
+  int end = smaller(tile.key_end, tile.key_begin + static_cast<int>(steps * (split + 1) / used) * tile_keys);
   bool packed = shape.head_dim % Pack<T>::kCount == 0 && is_aligned16(keys) && is_aligned16(values);
 
   for (int i = threadIdx.x; i < kRows * columns; i += kThreads) {

@@ -41,3 +41,6 @@ __device__ __forceinline__ void store_four(T* to, const Four<float>& x) {
   for (int i = 0; i < 4; i++) stored.values[i] = to_kv<T>(x.values[i]);
   *reinterpret_cast<Four<T>*>(to) = stored;
 }
+
+__device__ __forceinline__ int smaller(int a, int b) { return a < b ? a : b; }
+__device__ __forceinline__ int larger(int a, int b) { return a > b ? a : b; }

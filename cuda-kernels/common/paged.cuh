@@ -47,7 +47,7 @@ struct Tile {
   __device__ __forceinline__ int head(int row) const { return (first_row + row) % group; }
   /** Keys that a row of this tile sees: from first_key to visible, that excluded. */
   __device__ __forceinline__ int visible(int row) const { return before + new_token(row) + 1; }
-  __device__ __forceinline__ int first_key(int row, int window) const { return max(0, visible(row) - window); }
+  __device__ __forceinline__ int first_key(int row, int window) const { return larger(0, visible(row) - window); }
 };
 
 __device__ __forceinline__ int tiles_of(const AttentionBatch& batch, int sequence, int rows_per_tile, int group,
@@ -63,7 +63,7 @@ __device__ __forceinline__ Tile find_tile(const AttentionBatch& batch, const Att
   int lane = threadIdx.x % 32, group = shape.group();
   int share = (batch.sequences + 31) / 32, first = lane * share;
   int mine = 0;
-  for (int s = first; s < min(first + share, batch.sequences); s++) mine += tiles_of(batch, s, rows_per_tile, group, taken);
+  for (int s = first; s < smaller(first + share, batch.sequences); s++) mine += tiles_of(batch, s, rows_per_tile, group, taken);
   int until = mine;
 #pragma unroll
   for (int offset = 1; offset < 32; offset *= 2) {
@@ -78,7 +78,7 @@ __device__ __forceinline__ Tile find_tile(const AttentionBatch& batch, const Att
   if (rest >= 0 && rest < mine) {
     for (int count; rest >= (count = tiles_of(batch, sequence, rows_per_tile, group, taken)); sequence++) rest -= count;
   }
-  int owner = __ffs(static_cast<int>(behind)) - 1;
+  int owner = __popc((behind & -behind) - 1);  // the first lane of them
   sequence = __shfl_sync(kAll, sequence, owner);
   rest = __shfl_sync(kAll, rest, owner);
 
@@ -88,7 +88,7 @@ __device__ __forceinline__ Tile find_tile(const AttentionBatch& batch, const Att
   tile.index = index;
   tile.group = group;
   tile.first_row = rest * rows_per_tile;
-  tile.rows = min(rows_per_tile, tokens * group - tile.first_row);
+  tile.rows = smaller(rows_per_tile, tokens * group - tile.first_row);
   tile.before = context - tokens;
   tile.pages = batch.blocks + batch.block_starts[sequence];
   tile.key_begin = tile.first_key(0, shape.window);
@@ -98,7 +98,7 @@ __device__ __forceinline__ Tile find_tile(const AttentionBatch& batch, const Att
 
 /** Over how many blocks a tile's keys are divided: no more than there is work for. */
 __device__ __forceinline__ int used_splits(const Tile& tile, int splits, int keys_per_split) {
-  return min(splits, max(1, (tile.key_end - tile.key_begin + keys_per_split - 1) / keys_per_split));
+  return smaller(splits, larger(1, (tile.key_end - tile.key_begin + keys_per_split - 1) / keys_per_split));
 }
 
 /** Where element 0 of a key (and of its value) lies. */

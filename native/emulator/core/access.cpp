@@ -17,6 +17,8 @@ void BlockRunner::access(uintptr_t address, size_t bytes, size_t alignment, Acce
   if (me().stack->contains(address)) return;
   for (const AddressRange& range : *grid_->module_ranges)
     if (address >= range.low && address + bytes <= range.high && (range.writable || kind == Access::kRead)) return;
+  Allocation around = memory_->find(address);
+  if (around.kind == MemoryKind::kRegistered && address + bytes <= around.start + around.bytes) return;
   for (unsigned i = 0; i < count_; i++)
     if (threads_[i].stack->contains(address))
       fail({.kind = FaultKind::kOutOfBounds,
@@ -39,6 +41,7 @@ void BlockRunner::access_global(uintptr_t address, size_t bytes, Access kind) {
   bool reads = kind != Access::kWrite, writes = kind != Access::kRead;
   for (size_t i = 0; i < bytes; i++)
     if (states[i] == ByteState::kUnaddressable) out_of_bounds(address + i, bytes, kind);
+  if (!grid_->unordered->empty() && !shared) check_streams(address, bytes, kind);
   Cell mine{interval_, static_cast<uint16_t>(current_ | (atomic ? Cell::kAtomic : 0)), warps_[current_ / kWarp].epoch};
   for (size_t i = 0; i < bytes; i++) {
     Shadow& shadow = shadows[i];
@@ -66,6 +69,28 @@ void BlockRunner::access_global(uintptr_t address, size_t bytes, Access kind) {
       if (others || still) shadow.reader.thread |= Cell::kSeveral;
     }
   }
+}
+
+/** Whether another stream touches the place too, with nothing that orders it before this kernel or after it. */
+void BlockRunner::check_streams(uintptr_t address, size_t bytes, Access kind) {
+  auto collide = [&](uintptr_t where, Access other, const std::string& name) {
+    fail({.kind = FaultKind::kStreamRace,
+          .access = kind,
+          .address = where,
+          .bytes = bytes,
+          .other_access = other,
+          .other_name = name.c_str()});
+  };
+  bool writes = kind != Access::kRead;
+  for (const UnorderedRange& range : grid_->unordered->ranges)
+    if (address < range.high && range.low < address + bytes && (writes || range.written))
+      collide(std::max(address, range.low), range.written ? Access::kWrite : Access::kRead, range.name);
+  for (const UnorderedKernel& kernel : grid_->unordered->kernels)
+    for (size_t i = 0; i < bytes; i++) {
+      const Shadow& shadow = *memory_->shadow(address + i);
+      if (kernel.has(shadow.writer.interval)) collide(address + i, Access::kWrite, kernel.name);
+      if (writes && kernel.has(shadow.reader.interval)) collide(address + i, Access::kRead, kernel.name);
+    }
 }
 
 void BlockRunner::out_of_bounds(uintptr_t address, size_t bytes, Access kind) {

@@ -25,7 +25,7 @@ BlockRunner& current_runner() {
   return *running;
 }
 
-Fault BlockRunner::run(const Grid& grid, Schedule* schedule) {
+Outcome BlockRunner::run(const Grid& grid, Schedule* schedule) {
   grid_ = &grid;
   schedule_ = schedule;
   count_ = grid.threads.x * grid.threads.y * grid.threads.z;
@@ -49,7 +49,7 @@ Fault BlockRunner::run(const Grid& grid, Schedule* schedule) {
     if (fault_.kind != FaultKind::kNone) break;
   }
   running = nullptr;
-  return fault_;
+  return {fault_, launch_start_, interval_ + 1};
 }
 
 void BlockRunner::run_block() {
@@ -78,13 +78,13 @@ void BlockRunner::begin_block() {
   if (unsigned rest = count_ % kWarp; rest != 0) warps_[count_ / kWarp].exited = ~uint32_t{0} << rest;
   shared_arrays_.clear();
   static_shared_bytes_ = 0;
-  shared_next_ = reinterpret_cast<uintptr_t>(memory_->shared_arena());
+  shared_next_ = memory_->arena(0);
   dynamic_shared_ = place_shared(grid_->dynamic_shared_bytes, 1024);
   shared_arrays_.push_back({nullptr, dynamic_shared_, grid_->dynamic_shared_bytes});
 }
 
 void BlockRunner::end_block() {
-  uintptr_t arena = reinterpret_cast<uintptr_t>(memory_->shared_arena());
+  uintptr_t arena = memory_->arena(0);
   memory_->mark(arena, shared_next_ - arena, ByteState::kUnaddressable);
 }
 
@@ -252,10 +252,10 @@ bool BlockRunner::complete(unsigned warp_index, unsigned lane) {
 }
 
 uintptr_t BlockRunner::place_shared(size_t bytes, size_t alignment) {
-  uintptr_t arena = reinterpret_cast<uintptr_t>(memory_->shared_arena());
+  uintptr_t arena = memory_->arena(0);
   uintptr_t address = (shared_next_ + kSharedRedZoneBytes + alignment - 1) / alignment * alignment;
   uintptr_t end = address + bytes;
-  if (end + kSharedRedZoneBytes > arena + Memory::kSharedBytes)
+  if (end + kSharedRedZoneBytes > arena + Memory::kArenaBytes)
     fail({.kind = FaultKind::kSharedMemoryExceeded,
           .bytes = bytes,
           .detail = "declares more shared memory than there is"});

@@ -15,6 +15,7 @@
 #include "lathe_emulator.h"
 #include "memory.h"
 #include "schedule.h"
+#include "unordered.h"
 
 namespace lathe::emulator {
 
@@ -29,6 +30,12 @@ struct Grid {
   Dim3 blocks, threads;
   size_t dynamic_shared_bytes;
   const std::vector<AddressRange>* module_ranges;  // constants and __device__ variables
+  const Unordered* unordered;                      // what other streams did that nothing orders before it
+};
+
+struct Outcome {
+  Fault fault{};
+  uint32_t first_interval = 0, end_interval = 0;  // that its accesses are marked with
 };
 
 class BlockRunner {
@@ -41,7 +48,7 @@ class BlockRunner {
   explicit BlockRunner(Memory* memory) : memory_(memory) {}
 
   /** Runs the grid to its end or to its first fault. */
-  Fault run(const Grid& grid, Schedule* schedule);
+  Outcome run(const Grid& grid, Schedule* schedule);
 
   /** Whether kernels without access callbacks have run: what they wrote isn't known to be initialized. */
   bool unchecked_writes() const { return unchecked_writes_; }
@@ -109,6 +116,7 @@ class BlockRunner {
   [[noreturn]] void stop();
   uintptr_t place_shared(size_t bytes, size_t alignment);
   void access_global(uintptr_t address, size_t bytes, Access kind);
+  void check_streams(uintptr_t address, size_t bytes, Access kind);
   [[noreturn]] void out_of_bounds(uintptr_t address, size_t bytes, Access kind);
   bool conflicts(const Cell& cell, bool shared, bool atomic) const;
   [[noreturn]] void race(uintptr_t address, size_t bytes, Access kind, const Cell& other, Access other_kind);

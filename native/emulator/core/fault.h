@@ -13,6 +13,7 @@ enum class FaultKind {
   kMisaligned,
   kUninitialized,
   kRace,
+  kStreamRace,
   kDeadlock,
   kDivergence,
   kStackOverflow,
@@ -35,7 +36,8 @@ struct Fault {
   int other_thread = -1;       // linear index in its block; -1: one of several
   long other_block = -1;       // linear index in the grid; -1: the same block
   const void* code = nullptr;  // where the access returns to
-  const char* detail = "";     // a string literal
+  const char* other_name = "";  // of what another stream did
+  const char* detail = "";      // a string literal
 };
 
 }  // namespace lathe::emulator

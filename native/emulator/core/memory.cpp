@@ -5,7 +5,6 @@
 #include <cstdio>
 #include <cstring>
 #include <iterator>
-#include <new>
 #include <utility>
 
 namespace lathe::emulator {
@@ -16,20 +15,14 @@ constexpr size_t kPage = 4096;
 
 size_t pages(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
-void* reserve(size_t bytes) {
-  void* mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (mapped == MAP_FAILED) throw std::bad_alloc();
-  madvise(mapped, bytes, MADV_DONTDUMP);  // advice only: a core file with 18 TiB of holes helps nobody
-  return mapped;
-}
-
 }  // namespace
 
-Memory::Memory()
-    : base_(reinterpret_cast<uintptr_t>(reserve(kWindowBytes))),
-      states_(static_cast<ByteState*>(reserve(kWindowBytes))),
-      shadows_(static_cast<Shadow*>(reserve(kWindowBytes * sizeof(Shadow)))),
-      next_(base_ + kSharedBytes + kRedZoneBytes) {}
+Memory::Memory(size_t device_bytes)
+    : device_bytes_(device_bytes),
+      base_(reinterpret_cast<uintptr_t>(reserve_pages(kWindowBytes))),
+      states_(static_cast<ByteState*>(reserve_pages(kWindowBytes))),
+      shadows_(static_cast<Shadow*>(reserve_pages(kWindowBytes * sizeof(Shadow)))),
+      next_(first_address()) {}
 
 Memory::~Memory() {
   munmap(shadows_, kWindowBytes * sizeof(Shadow));
@@ -46,78 +39,110 @@ uintptr_t Memory::find_room(size_t span) {
       if (last) break;
       next_ = after->first + pages(after->second.bytes) + kRedZoneBytes;
     }
-    next_ = base_ + kSharedBytes + kRedZoneBytes;
+    next_ = first_address();
   }
   return 0;
 }
 
-uintptr_t Memory::allocate(size_t bytes, const void* owner) {
-  if (bytes > kDeviceBytes - used_bytes_) return 0;
+uintptr_t Memory::allocate(size_t bytes, const void* owner, MemoryKind kind) {
+  std::scoped_lock lock(mutex_);
+  if (kind == MemoryKind::kDevice && bytes > device_bytes_ - used_bytes_) return 0;
+  if (bytes > kWindowBytes / 2) return 0;
   uintptr_t address = find_room(pages(bytes) + kRedZoneBytes);
   if (address == 0) return 0;
-  allocations_[address] = {bytes, owner};
-  used_bytes_ += bytes;
-  std::memset(reinterpret_cast<void*>(address), kPoison, bytes);
-  mark(address, bytes, ByteState::kAllocated);
+  poison_.fill(address, pages(bytes));
+  allocated_.fill(reinterpret_cast<uintptr_t>(state(address)), pages(bytes));
+  mark(address + bytes, pages(bytes) - bytes, ByteState::kUnaddressable);
+  allocations_[address] = {address, bytes, owner, kind, ++ids_};
+  if (kind == MemoryKind::kDevice) used_bytes_ += bytes;
   return address;
 }
 
 bool Memory::release(uintptr_t address) {
+  std::scoped_lock lock(mutex_);
   auto found = allocations_.find(address);
   if (found == allocations_.end()) return false;
-  size_t bytes = pages(found->second.bytes);
-  used_bytes_ -= found->second.bytes;
-  allocations_.erase(found);
-  // A private anonymous page that is given back reads as zeros, which in `states_` is kUnaddressable.
-  mark(address, bytes, ByteState::kUnaddressable);
-  madvise(reinterpret_cast<void*>(address), bytes, MADV_DONTNEED);
-  madvise(state(address), bytes, MADV_DONTNEED);
-  madvise(shadow(address), bytes * sizeof(Shadow), MADV_DONTNEED);
+  release_locked(found);
   return true;
+}
+
+void Memory::release_locked(std::map<uintptr_t, Allocation>::iterator allocation) {
+  auto [address, bytes, owner, kind, id] = allocation->second;
+  if (kind == MemoryKind::kDevice) used_bytes_ -= bytes;
+  allocations_.erase(allocation);
+  PoisonPages::clear(address, pages(bytes));
+  PoisonPages::clear(reinterpret_cast<uintptr_t>(state(address)), pages(bytes));  // zero is kUnaddressable
+  madvise(shadow(address), pages(bytes) * sizeof(Shadow), MADV_DONTNEED);
 }
 
 void Memory::release_all(const void* owner) {
+  std::scoped_lock lock(mutex_);
   for (auto next = allocations_.begin(); next != allocations_.end();) {
-    auto [address, allocation] = *next++;
-    if (allocation.owner == owner) release(address);
+    auto here = next++;
+    if (here->second.owner == owner) release_locked(here);
   }
+  std::erase_if(registered_, [&](auto& entry) { return entry.second.owner == owner; });
 }
 
-bool Memory::range_of(uintptr_t address, uintptr_t* start, size_t* bytes) const {
-  auto after = allocations_.upper_bound(address);
-  if (after == allocations_.begin()) return false;
-  auto [first, allocation] = *--after;
-  if (address - first >= allocation.bytes) return false;
-  *start = first;
-  *bytes = allocation.bytes;
+size_t Memory::used_bytes() const {
+  std::scoped_lock lock(mutex_);
+  return used_bytes_;
+}
+
+bool Memory::register_range(uintptr_t address, size_t bytes, const void* owner, MemoryKind kind) {
+  std::scoped_lock lock(mutex_);
+  auto after = registered_.upper_bound(address);
+  if (after != registered_.end() && after->first < address + bytes) return false;
+  if (find_in(registered_, address).kind != MemoryKind::kNone) return false;
+  registered_[address] = {address, bytes, owner, kind, ++ids_};
   return true;
 }
 
+bool Memory::unregister_host(uintptr_t address) {
+  std::scoped_lock lock(mutex_);
+  auto found = registered_.find(address);
+  if (found == registered_.end() || found->second.kind != MemoryKind::kRegistered) return false;
+  registered_.erase(found);
+  return true;
+}
+
+Allocation Memory::find_in(const std::map<uintptr_t, Allocation>& all, uintptr_t address) {
+  auto after = all.upper_bound(address);
+  if (after == all.begin()) return {};
+  const Allocation& allocation = std::prev(after)->second;
+  return address - allocation.start < allocation.bytes ? allocation : Allocation();
+}
+
+Allocation Memory::find(uintptr_t address) const {
+  std::scoped_lock lock(mutex_);
+  return find_in(contains(address) ? allocations_ : registered_, address);
+}
+
 bool Memory::is_allocated(uintptr_t address, size_t bytes) const {
-  uintptr_t start;
-  size_t size;
-  return range_of(address, &start, &size) && bytes <= size - (address - start);
+  Allocation around = find(address);
+  return around.kind != MemoryKind::kNone && bytes <= around.bytes - (address - around.start);
 }
 
 void Memory::mark(uintptr_t address, size_t bytes, ByteState to) {
-  std::memset(state(address), static_cast<int>(to), bytes);
+  if (contains(address)) std::memset(static_cast<void*>(state(address)), static_cast<int>(to), bytes);
 }
 
 std::string Memory::describe(uintptr_t address) const {
   if (!contains(address)) return "not device memory";
-  if (is_shared(address)) return "shared memory of the block, outside every array";
-  auto after = allocations_.upper_bound(address);
+  if (is_shared(address)) return "shared memory of a block, outside every array of this one";
   auto text = [](const char* relation, size_t distance, uintptr_t start, size_t bytes) {
     char line[160];
     snprintf(line, sizeof line, "%zu bytes %s the allocation of %zu bytes at 0x%zx", distance, relation, bytes, start);
     return std::string(line);
   };
+  std::scoped_lock lock(mutex_);
+  auto after = allocations_.upper_bound(address);
   if (after != allocations_.begin()) {
-    auto [start, allocation] = *std::prev(after);
-    size_t offset = address - start;
-    if (offset < allocation.bytes) return text("into", offset, start, allocation.bytes);
-    if (after == allocations_.end() || offset - allocation.bytes <= after->first - address)
-      return text("past the end of", offset - allocation.bytes, start, allocation.bytes);
+    const Allocation& before = std::prev(after)->second;
+    size_t offset = address - before.start;
+    if (offset < before.bytes) return text("into", offset, before.start, before.bytes);
+    if (after == allocations_.end() || offset - before.bytes <= after->first - address)
+      return text("past the end of", offset - before.bytes, before.start, before.bytes);
   }
   if (after == allocations_.end()) return "no allocation is live";
   return text("before", after->first - address, after->first, after->second.bytes);

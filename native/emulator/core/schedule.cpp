@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <bit>
-#include <charconv>
 #include <numeric>
 #include <utility>
+
+#include "random.h"
 
 namespace lathe::emulator {
 
@@ -28,18 +29,13 @@ int RunnableSet::down_from(unsigned index) const {
 }
 
 bool Schedule::parse(const std::string& text) {
-  constexpr char kRandomPrefix[] = "random:";
   if (text == "forward") {
     kind_ = Kind::kForward;
   } else if (text == "reverse") {
     kind_ = Kind::kReverse;
-  } else if (text.starts_with(kRandomPrefix)) {
-    uint64_t seed;
-    const char* end = text.data() + text.size();
-    auto [parsed, error] = std::from_chars(text.data() + sizeof kRandomPrefix - 1, end, seed);
-    if (error != std::errc() || parsed != end) return false;
+  } else if (auto seed = random_seed(text)) {
     kind_ = Kind::kRandom;
-    random_ = seed;
+    random_ = *seed;
   } else {
     return false;
   }
@@ -47,13 +43,7 @@ bool Schedule::parse(const std::string& text) {
   return true;
 }
 
-// SplitMix64 (Steele, Lea, Flood 2014): any seed will do, zero too.
-uint64_t Schedule::draw() {
-  uint64_t z = random_ += 0x9e3779b97f4a7c15;
-  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-  z = (z ^ z >> 27) * 0x94d049bb133111eb;
-  return z ^ z >> 31;
-}
+uint64_t Schedule::draw() { return emulator::draw(random_); }
 
 int Schedule::next(const RunnableSet& runnable, unsigned current, unsigned count) {
   if (kind_ == Kind::kReverse) {

@@ -28,10 +28,11 @@ CUresult set_current(Driver& d, Context* context) {
 
 }  // namespace
 
-LATHE_DRIVER CUresult cuCtxCreate_v2(Context** context, unsigned, CUdevice device) {
+LATHE_DRIVER CUresult cuCtxCreate_v2(Context** context, unsigned flags, CUdevice device) {
   return in_driver([&](Driver& d) {
     if (device != 0) return CUDA_ERROR_INVALID_DEVICE;
     *context = d.create_context();
+    (*context)->flags = flags;
     context_stack().push_back(*context);
     return CUDA_SUCCESS;
   });
@@ -78,6 +79,8 @@ LATHE_DRIVER CUresult cuCtxGetDevice(CUdevice* device) {
 
 LATHE_DRIVER CUresult cuCtxSynchronize() {
   return in_context([](Driver& d, Context& context) {
+    CUresult wrong = refuse_capturing(d, context, context.default_stream, "cuCtxSynchronize");
+    if (wrong != CUDA_SUCCESS) return wrong;
     d.finish_all();
     return context.fault;
   });
@@ -130,4 +133,50 @@ LATHE_DRIVER CUresult cuDevicePrimaryCtxGetState(CUdevice device, unsigned* flag
     *active = d.primary != nullptr;
     return CUDA_SUCCESS;
   });
+}
+
+LATHE_DRIVER CUresult cuCtxGetFlags(unsigned* flags) {
+  return in_context([&](Driver&, Context& context) {
+    *flags = context.flags;
+    return CUDA_SUCCESS;
+  });
+}
+
+LATHE_DRIVER CUresult cuCtxGetId(Context* context, uint64_t* id) {
+  return in_driver([&](Driver& d) {
+    if (context == nullptr && !context_stack().empty()) context = context_stack().back();
+    if (!d.contexts.has(context)) return CUDA_ERROR_INVALID_CONTEXT;
+    *id = context->default_stream.id;  // as unique as the context is
+    return CUDA_SUCCESS;
+  });
+}
+
+LATHE_DRIVER CUresult cuCtxGetApiVersion(Context* context, unsigned* version) {
+  return in_driver([&](Driver& d) {
+    if (context != nullptr && !d.contexts.has(context)) return CUDA_ERROR_INVALID_CONTEXT;
+    *version = 3020;
+    return CUDA_SUCCESS;
+  });
+}
+
+// Hints to the caches, and limits of what the emulator doesn't have.
+LATHE_DRIVER CUresult cuCtxSetCacheConfig(int) {
+  return in_context([](Driver&, Context&) { return CUDA_SUCCESS; });
+}
+LATHE_DRIVER CUresult cuCtxGetCacheConfig(int* config) {
+  return in_context([&](Driver&, Context&) {
+    *config = 0;
+    return CUDA_SUCCESS;
+  });
+}
+LATHE_DRIVER CUresult cuCtxGetLimit(size_t* bytes, int limit) {
+  return in_context([&](Driver&, Context&) {
+    constexpr int kStackBytes = 0;
+    if (limit != kStackBytes) return CUDA_ERROR_UNSUPPORTED_LIMIT;
+    *bytes = Stack::kBytes;
+    return CUDA_SUCCESS;
+  });
+}
+LATHE_DRIVER CUresult cuCtxSetLimit(int, size_t) {
+  return in_context([](Driver&, Context&) { return CUDA_ERROR_UNSUPPORTED_LIMIT; });
 }

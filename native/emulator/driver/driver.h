@@ -1,37 +1,33 @@
-/* The state behind the driver API. One lock covers all of it; kernels run on a thread of the driver's own. */
+/* The state behind the driver API. One lock covers it; commands run without it, on a thread of the driver's own. */
 #pragma once
 #include <condition_variable>
-#include <cstdio>
-#include <deque>
 #include <functional>
 #include <map>
-#include <memory>
 #include <mutex>
 #include <new>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "../core/block.h"
 #include "../core/memory.h"
 #include "../core/schedule.h"
+#include "capture.h"
+#include "graph.h"
+#include "objects.h"
+#include "timing.h"
 
 #define LATHE_DRIVER extern "C" __attribute__((visibility("default")))
 
-enum CUresult : int {
-#define LATHE_RESULT(VALUE, NAME, TEXT) NAME = VALUE,
-#include "results.def"
-#undef LATHE_RESULT
-};
 using CUdevice = int;
 using CUdeviceptr = uintptr_t;
 
 namespace lathe::emulator {
 
 /** A thread that isn't the JVM's: kernels switch stacks, which the JVM would take for a fault of its own. */
-class DeviceThread {
+class KernelThread {
  public:
-  DeviceThread();
+  KernelThread();
   /** Runs `work` there, and waits for it. */
   void run(const std::function<void()>& work);
 
@@ -41,131 +37,82 @@ class DeviceThread {
   const std::function<void()>* work_ = nullptr;
 };
 
-/** A point in a stream: all that was put into it up to `ticket`. */
-struct StreamPoint {
-  uint64_t stream = 0;
-  uint64_t ticket = 0;
-};
-
-struct Command {
-  uint64_t ticket;
-  std::vector<StreamPoint> after;
-  std::function<void()> run;
-};
-
-struct Context;
-
-struct Stream {
-  uint64_t id;
-  Context* context;
-  bool blocking;  // ordered with the default stream
-  unsigned flags;
-  std::deque<Command> commands;
-};
-
-struct Event {
-  struct State {
-    bool done = true;
-    double milliseconds = 0;
-  };
-  Context* context;
-  bool timed;
-  bool recorded = false;
-  StreamPoint point;
-  std::shared_ptr<State> state = std::make_shared<State>();  // outlives the event while its record is pending
-};
-
-struct Module;
-
-struct Function {
-  Kernel kernel;
-  Module* module;
-  size_t max_dynamic_shared_bytes = 48 << 10;
-};
-
-/** A loaded image. Its file stays open with it: dlopen knows libraries by their path, and that is /proc/self/fd/N. */
-struct CloseLibrary {
-  int file = -1;
-  void operator()(void* library) const;
-};
-using Library = std::unique_ptr<void, CloseLibrary>;
-
-struct Module {
-  Context* context;
-  Library library;
-  std::map<std::string, Function> functions;
-  std::vector<AddressRange> ranges;
-};
-
-struct Context {
-  CUresult fault = CUDA_SUCCESS;  // sticky: nothing works in this context after a kernel's fault
-  Stream default_stream;
-};
-
-/** Objects that the caller holds by address; an address that isn't one of them is an invalid handle. */
-template <class T>
-class Handles {
- public:
-  T* add(T value) {
-    auto owned = std::make_unique<T>(std::move(value));
-    T* handle = owned.get();
-    objects_[handle] = std::move(owned);
-    return handle;
-  }
-  bool has(const void* handle) const { return objects_.contains(handle); }
-  void remove(const void* handle) { objects_.erase(handle); }
-  template <class Predicate>
-  void remove_if(Predicate predicate) {
-    std::erase_if(objects_, [&](auto& entry) { return predicate(*entry.second); });
-  }
-  template <class Visitor>
-  void each(Visitor visitor) {
-    for (auto& [handle, object] : objects_) visitor(*object);
-  }
-
- private:
-  std::map<const void*, std::unique_ptr<T>> objects_;
-};
-
 struct Driver {
   std::mutex mutex;
   bool initialized = false;
   Memory memory;
-  DeviceThread device;
+  KernelThread kernel_thread;
   BlockRunner runner{&memory};
   Schedule schedule;
+  Timing timing;
   std::string report;
   bool said_unchecked = false;
 
   Handles<Context> contexts;
-  Handles<Stream> streams;
+  Handles<Stream> streams;  // beside the contexts' default streams; added and removed by the functions below
   Handles<Event> events;
   Handles<Module> modules;
+  Handles<Pool> pools;
+  Handles<Graph> graphs;
+  Handles<GraphNode> nodes;
+  Handles<GraphExec> executables;
+  Handles<Capture> captures;
+  std::set<uintptr_t> releasing;  // memory that a stream will free
   Context* primary = nullptr;
   unsigned primary_users = 0;
   unsigned primary_flags = 0;
-  uint64_t tickets = 0;
-  uint64_t stream_ids = 0;
 
   Driver();
 
+  Stream* add_stream(Context& context, bool blocking, unsigned flags, int priority);
+  void remove_stream(Stream* stream);
   Context* create_context();
   void destroy_context(Context* context);
+  /** The stream behind a handle; 0 and the two special handles are the default stream. Null: not a stream. */
   Stream* stream(Context& context, void* handle);
   Function* function(const void* handle);
+  uint64_t new_id() { return ++ids_; }
 
-  // Streams run as late as the caller's synchronization allows, so that what forgets to synchronize shows.
-  StreamPoint enqueue(Stream& stream, std::function<void()> run, std::vector<StreamPoint> after = {});
-  void run_until(StreamPoint point);
+  /** Puts a command into a stream; it runs when the timing lets it, or when somebody waits for it. */
+  StreamPoint enqueue(Stream& stream, Operation operation, const std::vector<StreamPoint>& after = {},
+                      const Clock& known = {});
+  /** Waits; the host's later commands come after it. */
+  void wait(StreamPoint point, const Clock& clock);
   void finish(Stream& stream);
   void finish_all();
+  bool done(StreamPoint point);
+  /** A stream of a graph's own, for one launch; once closed, it goes when it is empty. */
+  Stream& branch(Context& context);
+  void close_branch(Stream& branch);
 
   /** Prints what a call was refused for, and returns the result that stands for it. */
   CUresult refuse(CUresult result, const char* format, ...) __attribute__((format(printf, 3, 4)));
 
  private:
-  void run_until_here(StreamPoint point);
-  Stream* stream_by_id(uint64_t id);
+  std::map<uint64_t, Stream*> all_streams_;  // by id, the default ones too
+  std::condition_variable_any changed_;
+  std::vector<StreamPoint> wanted_;
+  unsigned free_commands_ = 0;  // that may run though nobody wants them yet
+  uint64_t tickets_ = 0;
+  uint64_t ids_ = 0;
+  Clock host_;  // what the host has waited for
+  History history_;
+
+  void serve();
+  Stream* choose();
+  Stream* choose_wanted();
+  Stream* first_ready(StreamPoint point);
+  bool ready(const Stream& stream);
+  void run_first(Stream& stream);
+  void execute(Context& context, const Command& command, uint64_t stream);
+  void execute_launch(Context& context, const Launch& launch, const Command& command, uint64_t stream);
+  void execute_copy(Context& context, const Copy& copy, const Command& command, uint64_t stream);
+  void execute_fill(Context& context, const Fill& fill, const Command& command, uint64_t stream);
+  void execute_host_work(Context& context, const HostWork& work, const Command& command, uint64_t stream);
+  void execute_release(Context& context, const Release& release, const Command& command, uint64_t stream);
+  void forget_order();
+  bool collides(Context& context, const std::vector<UnorderedRange>& ranges, const Command& command);
+  void fault(Context& context, CUresult result, std::string report);
 };
 
 Driver& driver();
@@ -173,32 +120,51 @@ Driver& driver();
 /** The contexts that this thread has pushed; the last is current. */
 std::vector<Context*>& context_stack();
 
+/** Whether this thread runs a function of the host's that a stream calls: it may not use the API. */
+bool& in_host_function();
+
 std::string describe(const Fault& fault, const Grid& grid, const Memory& memory, const std::string& schedule);
 CUresult result_of(const Fault& fault);
 
-/** Runs an API function's body where a context is current and sound, under the driver's lock. */
+/** Runs an API function's body under the driver's lock. */
 template <class Body>
-CUresult in_context(Body body) {
+CUresult in_driver(Body body) {
+  if (in_host_function()) return CUDA_ERROR_NOT_PERMITTED;
   Driver& d = driver();
   std::scoped_lock lock(d.mutex);
   if (!d.initialized) return CUDA_ERROR_NOT_INITIALIZED;
-  auto& stack = context_stack();
-  if (stack.empty() || !d.contexts.has(stack.back())) return CUDA_ERROR_INVALID_CONTEXT;
-  Context& context = *stack.back();
-  if (context.fault != CUDA_SUCCESS) return context.fault;
   try {
-    return body(d, context);
+    return body(d);
   } catch (const std::bad_alloc&) {
     return CUDA_ERROR_OUT_OF_MEMORY;
   }
 }
 
-/** The same where no context is needed. */
+/** The same where a context is current and sound. */
 template <class Body>
-CUresult in_driver(Body body) {
-  Driver& d = driver();
-  std::scoped_lock lock(d.mutex);
-  return d.initialized ? body(d) : CUDA_ERROR_NOT_INITIALIZED;
+CUresult in_context(Body body) {
+  return in_driver([&](Driver& d) {
+    auto& stack = context_stack();
+    if (stack.empty() || !d.contexts.has(stack.back())) return CUDA_ERROR_INVALID_CONTEXT;
+    Context& context = *stack.back();
+    return context.fault != CUDA_SUCCESS ? context.fault : body(d, context);
+  });
 }
+
+/** The same for what a thread may not do beside a stream capture ("potentially unsafe calls"). */
+template <class Body>
+CUresult in_context_uncaptured(const char* name, Body body) {
+  return in_context([&](Driver& d, Context& context) {
+    CUresult wrong = refuse_beside_capture(d, name);
+    return wrong != CUDA_SUCCESS ? wrong : body(d, context);
+  });
+}
+
+/**
+ * Puts an operation into the stream behind a handle, or as a node into the graph that it captures. Where `now`, waits
+ * for it, which no capture allows.
+ */
+CUresult submit(Driver& d, Context& context, void* stream_handle, const char* name, Operation operation,
+                bool now = false);
 
 }  // namespace lathe::emulator

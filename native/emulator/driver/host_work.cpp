@@ -7,6 +7,8 @@
 
 using namespace lathe::emulator;
 
+namespace lathe::emulator {
+
 namespace {
 
 std::string text(const char* format, ...) __attribute__((format(printf, 1, 2)));
@@ -30,9 +32,8 @@ Problem check(const Driver& d, const char* what, const LatheOperand& operand) {
   for (size_t line = 0; line < operand.lines; line++) {
     uintptr_t address = operand.address + line * operand.stride_bytes;
     if (!memory.is_allocated(address, operand.line_bytes)) {
-      uintptr_t start = 0;
-      size_t bytes = 0, inside = 0;
-      if (memory.range_of(address, &start, &bytes)) inside = start + bytes - address;
+      Allocation at = memory.find(address);
+      size_t inside = at.bytes == 0 ? 0 : at.start + at.bytes - address;
       return {CUDA_ERROR_ILLEGAL_ADDRESS,
               text("%s, operand %s, line %zu: out-of-bounds access: 0x%zx is %s", what, operand.name, line,
                    address + inside, memory.describe(address + inside).c_str())};
@@ -49,36 +50,38 @@ Problem check(const Driver& d, const char* what, const LatheOperand& operand) {
   return {};
 }
 
-void run_checked(Driver& d, Context& context, const char* what, void (*run)(const void*), const void* argument,
-                 const std::vector<LatheOperand>& operands) {
-  for (const LatheOperand& operand : operands) {
-    Problem problem = check(d, what, operand);
-    if (problem.result == CUDA_SUCCESS) continue;
-    d.report = problem.report;
-    context.fault = problem.result;
-    d.refuse(problem.result, "%s", d.report.c_str());
-    return;
+}  // namespace
+
+void Driver::execute_host_work(Context& context, const HostWork& work, const Command& command, uint64_t stream) {
+  std::vector<UnorderedRange> ranges;
+  for (const LatheOperand& operand : work.operands) {
+    Problem problem = check(*this, work.what, operand);
+    if (problem.result != CUDA_SUCCESS) return fault(context, problem.result, std::move(problem.report));
+    if (operand.lines == 0) continue;
+    uintptr_t end = operand.address + (operand.lines - 1) * operand.stride_bytes + operand.line_bytes;
+    ranges.push_back({operand.address, end, operand.writes != 0, work.what});
   }
-  run(argument);
-  for (const LatheOperand& operand : operands)
+  if (collides(context, ranges, command)) return;
+  mutex.unlock();  // it may take long
+  work.run(work.argument->data());
+  mutex.lock();
+  for (const LatheOperand& operand : work.operands)
     for (size_t line = 0; operand.writes && line < operand.lines; line++)
-      d.memory.mark(operand.address + line * operand.stride_bytes, operand.line_bytes, ByteState::kInitialized);
+      memory.mark(operand.address + line * operand.stride_bytes, operand.line_bytes, ByteState::kInitialized);
+  history_.add({.stream = stream, .ticket = command.ticket, .name = work.what, .ranges = std::move(ranges)});
 }
 
-}  // namespace
+}  // namespace lathe::emulator
 
 int lathe_emulator_enqueue(void* stream_handle, const char* what, void (*run)(const void* argument),
                            const void* argument, size_t argument_bytes, const LatheOperand* operands,
                            size_t operand_count) {
   return in_context([&](Driver& d, Context& context) {
-    Stream* stream = d.stream(context, stream_handle);
-    if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     const char* bytes = static_cast<const char*>(argument);
-    auto copy = std::make_shared<std::vector<char>>(bytes, bytes + argument_bytes);
-    std::vector<LatheOperand> checked(operands, operands + operand_count);
-    d.enqueue(*stream, [=, &d, &context, checked = std::move(checked)] {
-      run_checked(d, context, what, run, copy->data(), checked);
-    });
-    return CUDA_SUCCESS;
+    return submit(d, context, stream_handle, what,
+                  HostWork{.what = what,
+                           .run = run,
+                           .argument = std::make_shared<const std::vector<char>>(bytes, bytes + argument_bytes),
+                           .operands = {operands, operands + operand_count}});
   });
 }

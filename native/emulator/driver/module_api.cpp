@@ -109,7 +109,7 @@ std::vector<AddressRange> ranges_of(void* library) {
 }
 
 CUresult load(Module** handle, const void* image) {
-  return in_context([&](Driver& d, Context& context) {
+  return in_context_uncaptured("cuModuleLoad", [&](Driver& d, Context& context) {
     if (handle == nullptr || image == nullptr) return CUDA_ERROR_INVALID_VALUE;
     size_t bytes = image_bytes(image);
     if (bytes == 0) {
@@ -149,9 +149,10 @@ LATHE_DRIVER CUresult cuModuleLoad(Module** module, const char* path) {
 }
 
 LATHE_DRIVER CUresult cuModuleUnload(Module* module) {
-  return in_context([&](Driver& d, Context& context) {
+  return in_context_uncaptured("cuModuleUnload", [&](Driver& d, Context& context) {
     if (!d.modules.has(module)) return CUDA_ERROR_INVALID_HANDLE;
     d.finish_all();
+    d.memory.release_all(module);
     d.modules.remove(module);
     return context.fault;
   });
@@ -163,6 +164,32 @@ LATHE_DRIVER CUresult cuModuleGetFunction(Function** function, Module* module, c
     auto found = module->functions.find(name);
     if (found == module->functions.end()) return d.refuse(CUDA_ERROR_NOT_FOUND, "the module has no kernel '%s'", name);
     *function = &found->second;
+    return CUDA_SUCCESS;
+  });
+}
+
+/** A variable that LATHE_GLOBAL declares: those the linker keeps by name. */
+LATHE_DRIVER CUresult cuModuleGetGlobal_v2(CUdeviceptr* address, size_t* bytes, Module* module, const char* name) {
+  return in_context([&](Driver& d, Context&) {
+    if (!d.modules.has(module)) return CUDA_ERROR_INVALID_HANDLE;
+    if (name == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    void* found = dlsym(module->library.get(), name);
+    Dl_info info;
+    const ElfW(Sym)* symbol = nullptr;
+    if (found == nullptr || dladdr1(found, &info, reinterpret_cast<void**>(const_cast<ElfW(Sym)**>(&symbol)), RTLD_DL_SYMENT) == 0 ||
+        symbol == nullptr || ELF64_ST_TYPE(symbol->st_info) != STT_OBJECT)
+      return d.refuse(CUDA_ERROR_NOT_FOUND, "the module has no variable '%s'", name);
+    uintptr_t start = reinterpret_cast<uintptr_t>(found);
+    d.memory.register_range(start, symbol->st_size, module, MemoryKind::kModule);  // once is enough
+    if (address != nullptr) *address = start;
+    if (bytes != nullptr) *bytes = symbol->st_size;
+    return CUDA_SUCCESS;
+  });
+}
+
+LATHE_DRIVER CUresult cuModuleGetLoadingMode(int* mode) {
+  return in_driver([&](Driver&) {
+    *mode = 1;  // eager
     return CUDA_SUCCESS;
   });
 }

@@ -59,6 +59,9 @@ std::string what(const Fault& fault, const Grid& grid, const Memory& memory) {
       return text("race in %s memory: %s at 0x%zx, and a %s by %s with no barrier between", space, access.c_str(),
                   fault.address, verb(fault.other_access), other.c_str());
     }
+    case FaultKind::kStreamRace:
+      return text("race between streams: %s at 0x%zx, and a %s by %s, which neither an event nor the host orders",
+                  access.c_str(), fault.address, verb(fault.other_access), fault.other_name);
     case FaultKind::kDeadlock:
       return text("deadlock: %s", fault.detail);
     case FaultKind::kDivergence:
@@ -100,6 +103,7 @@ CUresult result_of(const Fault& fault) {
       return CUDA_ERROR_HARDWARE_STACK_ERROR;
     case FaultKind::kUninitialized:
     case FaultKind::kRace:
+    case FaultKind::kStreamRace:
     case FaultKind::kDivergence:
     case FaultKind::kSharedMemoryExceeded:
       return CUDA_ERROR_LAUNCH_FAILED;

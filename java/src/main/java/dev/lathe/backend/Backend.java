@@ -211,6 +211,15 @@ public interface Backend extends AutoCloseable {
     return List.of(DType.F32);
   }
 
+  /**
+   * The type to keep keys and values in, of those that {@link #cacheTypes()} lists.
+   *
+   * @param model the type that the model is stored in, whatever its matrices were quantized to
+   */
+  default DType cacheType(DType model) {
+    return cacheTypes().getFirst();
+  }
+
   @Override
   void close();
 }

@@ -152,7 +152,7 @@ public final class Profiler {
     addPhase(PREFILL, plain, timed, phases, ops);
     addPhase(DECODE, plain, timed, phases, ops);
     Phase longest = phases.stream().max(Comparator.comparingDouble(Phase::timeMs)).orElseThrow();
-    DType cacheType = backend.cacheTypes().getFirst();
+    DType cacheType = decoder.cacheType();
     Facts facts =
         new Facts(
             decoder,

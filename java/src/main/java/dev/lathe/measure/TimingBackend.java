@@ -309,6 +309,11 @@ public final class TimingBackend implements Backend {
   }
 
   @Override
+  public DType cacheType(DType model) {
+    return timed.cacheType(model);
+  }
+
+  @Override
   public void close() {
     events.clear();
     timer.ifPresent(DeviceTimer::close);

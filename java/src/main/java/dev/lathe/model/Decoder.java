@@ -39,6 +39,10 @@ public final class Decoder implements AutoCloseable {
   private final Backend backend;
   private final DecoderWeights weights;
   private final long weightBytes;
+
+  /** Of the checkpoint, before its matrices were quantized. */
+  private final DType storedType;
+
   private final DeviceMemory memory;
   private final HostMemory copies;
   private final Workspace workspace;
@@ -48,12 +52,14 @@ public final class Decoder implements AutoCloseable {
       Backend backend,
       DecoderWeights weights,
       long weightBytes,
+      DType storedType,
       DeviceMemory memory,
       HostMemory copies) {
     this.config = config;
     this.backend = backend;
     this.weights = weights;
     this.weightBytes = weightBytes;
+    this.storedType = storedType;
     this.memory = memory;
     this.copies = copies;
     this.workspace = new Workspace(backend, config);
@@ -81,7 +87,8 @@ public final class Decoder implements AutoCloseable {
     try {
       DecoderLoader loader = new DecoderLoader(checkpoint, config, backend, memory, copies);
       DecoderWeights weights = loader.load();
-      return new Decoder(config, backend, weights, loader.bytes(), memory, copies);
+      return new Decoder(
+          config, backend, weights, loader.bytes(), loader.storedType(), memory, copies);
     } catch (OutOfDeviceMemoryException e) {
       long available = memory.bytes() + e.freeBytes();
       memory.close();
@@ -108,7 +115,7 @@ public final class Decoder implements AutoCloseable {
    * It must be closed before this one, which keeps the weights.
    */
   public Decoder over(Backend view) {
-    return new Decoder(config, view, weights, weightBytes, null, null);
+    return new Decoder(config, view, weights, weightBytes, storedType, null, null);
   }
 
   /**
@@ -235,9 +242,14 @@ public final class Decoder implements AutoCloseable {
     }
   }
 
+  /** The type in which the backend prefers to keep this model's keys and values. */
+  public DType cacheType() {
+    return backend.cacheType(storedType);
+  }
+
   /** An empty cache in the backend's preferred type. */
   public KvCache newCache(int pages, int pageSize) {
-    return newCache(pages, pageSize, backend.cacheTypes().getFirst());
+    return newCache(pages, pageSize, cacheType());
   }
 
   /** An empty cache of a type that {@link Backend#cacheTypes()} lists. */

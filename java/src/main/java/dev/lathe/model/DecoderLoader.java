@@ -77,6 +77,18 @@ final class DecoderLoader {
     return new DecoderWeights(embedding, positions, layers, norm(names.finalNorm()), head);
   }
 
+  /**
+   * The type that the model is stored in: its last norm's, which nothing quantizes, or where files
+   * keep all vectors as F32 (GGUF), its embedding's.
+   */
+  DType storedType() {
+    DType norm = hostVector(names.finalNorm() + ".weight", config.hidden()).dtype();
+    Weight embedding = checkpoint.weight(names.embedding());
+    return norm == DType.F32 && embedding instanceof Weight.Dense dense
+        ? dense.values().dtype()
+        : norm;
+  }
+
   private DecoderWeights.Layer layer(int index, String layer) {
     int hidden = config.hidden();
     int queries = config.heads() * config.headDim();

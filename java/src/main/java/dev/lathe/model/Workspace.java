@@ -19,6 +19,9 @@ final class Workspace implements AutoCloseable {
   /** Where the block tables are among the batch's arrays. */
   private static final int BLOCKS = 6;
 
+  /** Positions that the table of rotations has at least: growing it makes steps differ. */
+  private static final int FEW_ROTATIONS = 256;
+
   private final Backend backend;
   private final ModelConfig config;
 
@@ -164,7 +167,7 @@ final class Workspace implements AutoCloseable {
   Tensor rotations(Rope rope, int positions) {
     if (rotations == null || rotations.size(0) < positions) {
       int rows = Math.min(config.contextLength(), Integer.highestOneBit(2 * positions - 1));
-      rows = Math.max(rows, positions);
+      rows = Math.max(rows, Math.max(positions, Math.min(config.contextLength(), FEW_ROTATIONS)));
       DeviceMemory larger = backend.allocateMemory();
       Tensor table = larger.tensor(DType.F32, rows, config.headDim());
       try (Arena arena = Arena.ofConfined()) {

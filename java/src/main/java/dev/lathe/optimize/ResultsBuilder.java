@@ -71,7 +71,7 @@ record ResultsBuilder(
             config.hidden(),
             config.vocabulary(),
             config.contextLength(),
-            Bytes.keyValuePerToken(config, opened.backend().cacheTypes().getFirst())),
+            Bytes.keyValuePerToken(config, baseline.decoder().cacheType())),
         new OptimizeResults.Plan(
             plan.recipe().name(),
             plan.recipe().source(),

@@ -9,6 +9,7 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Random;
 import java.util.SplittableRandom;
+import java.util.function.ToDoubleFunction;
 import java.util.stream.IntStream;
 
 /**
@@ -138,7 +139,7 @@ final class AttentionChecks {
             bench.down(out),
             expected,
             (token, column) -> column < queries ? rotation : Double.POSITIVE_INFINITY);
-        double stored = rotation + (c.type == DType.F16 ? Tolerance.f16(2 * largest) : 0);
+        double stored = rotation + Tolerance.stored(c.type, 2 * largest);
         Tensor was =
             before.keys().reshape(before.keys().elements() / c.shape.headDim(), c.shape.headDim());
         Bench.assertClose(
@@ -159,14 +160,27 @@ final class AttentionChecks {
   }
 
   static void attention(Backend backend) {
-    attention(backend, cases(backend));
+    attention(backend, type -> 0);
+  }
+
+  /**
+   * @param rounding how much a backend rounds queries and probabilities beside keys and values of a
+   *     type, relative to each: it says so in its conformance test
+   */
+  static void attention(Backend backend, ToDoubleFunction<DType> rounding) {
+    attention(backend, cases(backend), rounding);
   }
 
   static void limitedAttention(Backend backend) {
-    attention(backend, limitedCases(backend));
+    limitedAttention(backend, type -> 0);
   }
 
-  private static void attention(Backend backend, List<Case> cases) {
+  static void limitedAttention(Backend backend, ToDoubleFunction<DType> rounding) {
+    attention(backend, limitedCases(backend), rounding);
+  }
+
+  private static void attention(
+      Backend backend, List<Case> cases, ToDoubleFunction<DType> rounding) {
     for (Case c : cases) {
       try (Bench bench = new Bench(backend, new SplittableRandom(c.toString().hashCode()));
           Backend reference = new ReferenceBackend()) {
@@ -193,7 +207,10 @@ final class AttentionChecks {
                 * largestNorm(host.keys(), c.shape.headDim());
         // A capped score is no larger, and rounded five times more (Tolerance.softCap).
         int roundings = c.shape.headDim() + (c.shape.softCap() > 0 ? 10 : 0);
-        double bound = Tolerance.attention(longest, roundings, largestScore, largestValue);
+        double bound =
+            Tolerance.attention(longest, roundings, largestScore, largestValue)
+                + Tolerance.roundedAttention(
+                    rounding.applyAsDouble(c.type), largestScore, largestValue);
         Bench.assertClose("attention " + c, bench.down(out), expected, (t, col) -> bound);
       }
     }
@@ -284,7 +301,7 @@ final class AttentionChecks {
         }
       }
     }
-    return largest * (1 + Tolerance.U_F16);
+    return largest * (1 + Tolerance.U_BF16);
   }
 
   /** The longest of the heads' vectors, poison aside. */

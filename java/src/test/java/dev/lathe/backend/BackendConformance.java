@@ -2,6 +2,8 @@ package dev.lathe.backend;
 
 import static org.junit.jupiter.api.DynamicTest.dynamicTest;
 
+import dev.lathe.tensor.DType;
+import dev.lathe.tensor.Weight;
 import java.util.Arrays;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
@@ -30,6 +32,19 @@ public abstract class BackendConformance {
 
   protected abstract Backend open();
 
+  /**
+   * How much the backend rounds activations for a product with a weight (no stack), relative to
+   * each.
+   */
+  protected double activationRounding(Weight weight, int tokens) {
+    return 0;
+  }
+
+  /** How much the backend rounds queries and probabilities beside a cache of this type. */
+  protected double attentionRounding(DType cacheType) {
+    return 0;
+  }
+
   @BeforeAll
   void openBackend() {
     backend = open();
@@ -56,7 +71,10 @@ public abstract class BackendConformance {
   @TestFactory
   Stream<DynamicTest> linear() {
     return Arrays.stream(WeightCases.values())
-        .map(format -> dynamicTest(format.name(), () -> LinearChecks.linear(backend, format)));
+        .map(format ->
+            dynamicTest(
+                format.name(),
+                () -> LinearChecks.linear(backend, format, this::activationRounding)));
   }
 
   @Test
@@ -71,12 +89,12 @@ public abstract class BackendConformance {
 
   @Test
   void attention() {
-    AttentionChecks.attention(backend);
+    AttentionChecks.attention(backend, this::attentionRounding);
   }
 
   @Test
   void attentionWithinAWindowAndWithCappedScores() {
-    AttentionChecks.limitedAttention(backend);
+    AttentionChecks.limitedAttention(backend, this::attentionRounding);
   }
 
   @Test

@@ -142,6 +142,11 @@ class ForwardingBackend implements Backend {
   }
 
   @Override
+  public DType cacheType(DType model) {
+    return to.cacheType(model);
+  }
+
+  @Override
   public void close() {
     to.close();
   }

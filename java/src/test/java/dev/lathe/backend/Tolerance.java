@@ -1,5 +1,6 @@
 package dev.lathe.backend;
 
+import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
 
 /**
@@ -15,6 +16,9 @@ final class Tolerance {
 
   /** Unit roundoff of F16. */
   static final double U_F16 = 0x1p-11;
+
+  /** Unit roundoff of BF16. */
+  static final double U_BF16 = 0x1p-8;
 
   /** Below the smallest normal F32, hardware may flush to zero. */
   static final double TINY = 0x1p-126;
@@ -85,6 +89,15 @@ final class Tolerance {
     return U_F16 * Math.abs(value) + 0x1p-25;
   }
 
+  /** Storing in a cache of F32, F16 or BF16. */
+  static double stored(DType dtype, double value) {
+    return switch (dtype) {
+      case F16 -> f16(value);
+      case BF16 -> U_BF16 * Math.abs(value);
+      default -> 0;
+    };
+  }
+
   /**
    * Softmax attention over n tokens.
    *
@@ -97,6 +110,17 @@ final class Tolerance {
   static double attention(long n, int headDim, double largestScore, double largestValue) {
     double probability = ((headDim + 3) * largestScore + 2 * largestScore + 5 * n + 8) * U;
     return largestValue * (2 * probability + 2 * (n + 2) * U) + TINY;
+  }
+
+  /**
+   * What rounding queries and probabilities adds to {@link #attention}. A rounded query moves a
+   * score by {@code u largestScore}, which exp turns into a factor on a probability, above and
+   * below the fraction; a probability is rounded once more.
+   *
+   * @param u relative to each query and probability; 0 where they are multiplied as they are
+   */
+  static double roundedAttention(double u, double largestScore, double largestValue) {
+    return largestValue * (Math.expm1(2 * u * largestScore) * (1 + u) + 2 * u);
   }
 
   /**

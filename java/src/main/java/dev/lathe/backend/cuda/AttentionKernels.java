@@ -44,7 +44,7 @@ final class AttentionKernels {
     // Pairs of the heads that are turned, single values of the others; four at a time.
     boolean turned = rotations != 0;
     long work =
-        (turned ? (shape.heads() + shape.kvHeads()) * shape.headDim() / 2L : 0)
+        (turned ? (long) (shape.heads() + shape.kvHeads()) * shape.headDim() / 2 : 0)
             + (turned ? 1L : 2L) * shape.kvHeads() * shape.headDim();
     long vectors = shape.headDim() % (turned ? 8 : 4) == 0 ? Math.ceilDiv(work, 4) : work;
     kernels
@@ -94,16 +94,15 @@ final class AttentionKernels {
     if (batch.tokenCount() == 0) {
       return;
     }
+    AttentionPlan.Sizes sizes =
+        new AttentionPlan.Sizes(
+            batch.tokenCount(), batch.sequenceCount(), batch.blocks().size(0), cache.pageSize());
+    DType type = cache.keys().dtype();
+    long addresses = qkv.address() | cache.keys().address() | cache.values().address();
     AttentionPlan plan =
-        AttentionPlan.of(
-            limits,
-            shape,
-            cache.keys().dtype(),
-            new AttentionPlan.Sizes(
-                batch.tokenCount(),
-                batch.sequenceCount(),
-                batch.blocks().size(0),
-                cache.pageSize()));
+        addresses % 16 == 0
+            ? AttentionPlan.of(limits, shape, type, sizes)
+            : AttentionPlan.general(limits, shape, type, sizes);
     run(plan, out, qkv, shape, cache, batch, workspace);
   }
 
@@ -129,18 +128,21 @@ final class AttentionKernels {
               : sums + launch.partialRows(shape) * shape.headDim() * Float.BYTES;
       CudaKernel kernel = kernels.get(launch.module(), launch.kernel());
       kernel.pointer(out).pointer(qkv).pointer(cache.keys()).pointer(cache.values());
-      sizes(kernel, launch, shape, cache, batch)
-          .pointer(sums)
-          .pointer(stats)
-          .i32(launch.splits())
-          .i32(launch.keysPerSplit())
-          .i32(launch.step())
-          .launch(
-              launch.tiles(),
-              shape.kvHeads(),
-              launch.splits(),
-              AttentionPlan.THREADS,
-              launch.sharedBytes());
+      sizes(kernel, launch, shape, cache, batch);
+      if (launch.isDivisible()) {
+        kernel
+            .pointer(sums)
+            .pointer(stats)
+            .i32(launch.splits())
+            .i32(launch.keysPerSplit())
+            .i32(launch.step());
+      }
+      kernel.launch(
+          launch.tiles(),
+          shape.kvHeads(),
+          launch.splits(),
+          AttentionPlan.THREADS,
+          launch.sharedBytes());
       if (launch.splits() > 1) {
         CudaKernel combine = kernels.get("paged_attention_combine", "paged_attention_combine");
         sizes(combine.pointer(out), launch, shape, cache, batch)

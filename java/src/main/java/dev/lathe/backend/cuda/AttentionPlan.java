@@ -22,6 +22,12 @@ record AttentionPlan(List<Launch> launches) {
   /** Parts that a tile's keys are divided into, at most. */
   static final int MAX_SPLITS = 128;
 
+  private static final int MAX_TENSOR_CORE_DIMS = 256;
+  private static final int TENSOR_CORE_ROWS = 16;
+  private static final String PREFILL = "paged_attention_prefill";
+  private static final int PREFILL_ROWS = 64;
+  private static final int MAX_STAGES = 4;
+
   private static final int FEW_ROWS = 8;
   private static final int MANY_ROWS = 32;
 
@@ -45,7 +51,8 @@ record AttentionPlan(List<Launch> launches) {
    * @param keysPerSplit a block of several has at least so many
    * @param leastNew new tokens of a sequence that the kernel takes, at least
    * @param mostNew and at most
-   * @param step keys that a block has in shared memory at a time, or stages of its pipeline
+   * @param step keys that a block has in shared memory at a time, or stages of its pipeline; 0
+   *     where the kernel has no choice
    */
   record Launch(
       String module,
@@ -58,6 +65,11 @@ record AttentionPlan(List<Launch> launches) {
       int mostNew,
       int step,
       int sharedBytes) {
+
+    /** Whether blocks can share a tile's keys. */
+    boolean isDivisible() {
+      return !module.equals(PREFILL);
+    }
 
     /** F32 values of partial sums and statistics. */
     long partialFloats(AttentionShape shape) {
@@ -107,15 +119,79 @@ record AttentionPlan(List<Launch> launches) {
 
   /** F32 values that partial results take at most, whatever the batch. */
   static long mostPartialFloats(DeviceLimits limits, AttentionShape shape, DType type) {
-    Launch few = general("few", FEW_ROWS, limits, shape, type);
-    return (long) WAVES_WITH_PARTIALS
-        * few.slots(limits)
-        * few.rowsPerTile
-        * (shape.headDim() + 2L);
+    long most = 0;
+    for (Launch few :
+        fitsTensorCores(shape, type)
+            ? List.of(decode(limits, shape, type), general("few", FEW_ROWS, limits, shape, type))
+            : List.of(general("few", FEW_ROWS, limits, shape, type))) {
+      long rows = (long) WAVES_WITH_PARTIALS * few.slots(limits) * few.rowsPerTile;
+      most = Math.max(most, rows * (shape.headDim() + 2L));
+    }
+    return most;
   }
 
+  /** The fastest kernels that take this shape; memory is aligned to 16 bytes. */
   static AttentionPlan of(DeviceLimits limits, AttentionShape shape, DType type, Sizes sizes) {
-    return general(limits, shape, type, sizes);
+    return fitsTensorCores(shape, type)
+        ? divided(limits, shape, sizes, decode(limits, shape, type), prefill(limits, shape, type))
+        : general(limits, shape, type, sizes);
+  }
+
+  static boolean fitsTensorCores(AttentionShape shape, DType type) {
+    return (type == DType.F16 || type == DType.BF16)
+        && shape.headDim() % 16 == 0
+        && shape.headDim() <= MAX_TENSOR_CORE_DIMS;
+  }
+
+  /** paged_attention_decode.cu: two blocks a multiprocessor with two stages or more, or one. */
+  private static Launch decode(DeviceLimits limits, AttentionShape shape, DType type) {
+    int dims = tensorCoreDims(shape);
+    int stageBytes = 256 * (dims + 8);
+    int queryBytes = dims > 128 ? 64 * (dims + 8) : 0;
+    int ofTwoBlocks = (limits.sharedBytesPerBlock() / 2 - 1024 - queryBytes) / stageBytes;
+    int ofOneBlock = (limits.sharedBytesPerBlock() - 1024 - queryBytes) / stageBytes;
+    int stages = Math.clamp(ofTwoBlocks >= 2 ? ofTwoBlocks : ofOneBlock, 1, MAX_STAGES);
+    return new Launch(
+        "paged_attention_decode",
+        "paged_attention_decode" + suffix(type) + "_" + dims,
+        TENSOR_CORE_ROWS,
+        0,
+        1,
+        KEYS_PER_SPLIT,
+        1,
+        Integer.MAX_VALUE,
+        stages,
+        stages * stageBytes + queryBytes);
+  }
+
+  /**
+   * paged_attention_prefill.cu; devices with little shared memory lack the room for large heads.
+   */
+  private static Launch prefill(DeviceLimits limits, AttentionShape shape, DType type) {
+    int dims = tensorCoreDims(shape);
+    int parts = type == DType.F16 ? 2 : 1;
+    int keys = dims * parts <= 128 ? 64 : dims * parts <= 256 ? 32 : 16;
+    int queryBytes = dims * parts <= 128 ? 0 : 128 * parts * (dims + 8);
+    int sharedBytes = 8 * (dims + 8) * keys + queryBytes;
+    if (sharedBytes + 1024 > limits.sharedBytesPerBlock()) {
+      return general("many", MANY_ROWS, limits, shape, type);
+    }
+    return new Launch(
+        PREFILL,
+        PREFILL + suffix(type) + "_" + dims,
+        PREFILL_ROWS,
+        0,
+        1,
+        KEYS_PER_SPLIT,
+        1,
+        Integer.MAX_VALUE,
+        0,
+        sharedBytes);
+  }
+
+  /** The kernel's head size: 64, 128 or 256. */
+  private static int tensorCoreDims(AttentionShape shape) {
+    return shape.headDim() <= 64 ? 64 : shape.headDim() <= 128 ? 128 : MAX_TENSOR_CORE_DIMS;
   }
 
   /** For any shape, without tensor cores. */
@@ -189,9 +265,7 @@ record AttentionPlan(List<Launch> launches) {
     }
     long room = (long) (WAVES_WITH_PARTIALS * slots) / (launch.tiles * shape.kvHeads());
     int most =
-        (int)
-            Math.clamp(
-                Math.min(room, Math.ceilDiv(keys, (long) launch.keysPerSplit)), 1, MAX_SPLITS);
+        Math.clamp(Math.min(room, Math.ceilDiv(keys, (long) launch.keysPerSplit)), 1, MAX_SPLITS);
     double best = 0;
     for (int splits = 1; splits <= most; splits++) {
       best = Math.max(best, occupancy(blocks * splits / slots));

@@ -208,7 +208,7 @@ final class CudaContext implements AutoCloseable {
     }
     enter();
     release(JCudaDriver.cuStreamDestroy(stream), "cuStreamDestroy");
-    release(JCudaDriver.cuCtxSetCurrent(new CUcontext()), "cuCtxSetCurrent");
+    // It stays current in this thread: another user of the primary context may count on that.
     release(JCudaDriver.cuDevicePrimaryCtxRelease(device), "cuDevicePrimaryCtxRelease");
     currentThread = NO_THREAD;
     closed = true;

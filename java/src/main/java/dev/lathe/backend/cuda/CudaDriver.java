@@ -33,7 +33,7 @@ public final class CudaDriver {
     /** The emulated GPU without checks, many times faster: {@code fast}. */
     EMULATED_FAST;
 
-    boolean emulated() {
+    public boolean emulated() {
       return this != SYSTEM;
     }
 
@@ -50,6 +50,9 @@ public final class CudaDriver {
       };
     }
   }
+
+  /** The environment variable that asks for the emulated GPU. */
+  public static final String EMULATE_VARIABLE = "LATHE_EMULATE_CUDA";
 
   private static final String LIBRARY = "libcuda.so.1";
 
@@ -80,13 +83,7 @@ public final class CudaDriver {
    * @throws IllegalStateException if it was not built; says why
    */
   public static byte[] moduleImage(String name) {
-    Path file =
-        switch (kind()) {
-          case SYSTEM -> NativeLibraries.locate("cuda", "cuda/" + name + ".fatbin");
-          case EMULATED_CHECKED ->
-              NativeLibraries.locate("emulator", "emulator/checked/" + name + ".so");
-          case EMULATED_FAST -> NativeLibraries.locate("emulator", "emulator/" + name + ".so");
-        };
+    Path file = NativeLibraries.locate(component(), moduleResource(name));
     try {
       return Files.readAllBytes(file);
     } catch (IOException e) {
@@ -125,6 +122,25 @@ public final class CudaDriver {
     try (Nvml nvml = sensors.nvml().get()) {
       return Optional.of(nvml.driverVersion() + ", CUDA " + cuda);
     }
+  }
+
+  /** Why there are no kernels for this driver; empty where there are. */
+  static Optional<String> whyNoModules() {
+    return NativeLibraries.find(moduleResource("rms_norm")).isPresent()
+        ? Optional.empty()
+        : Optional.of("its kernels were not built: " + NativeLibraries.whyMissing(component()));
+  }
+
+  private static String component() {
+    return kind().emulated() ? "emulator" : "cuda";
+  }
+
+  private static String moduleResource(String name) {
+    return switch (kind()) {
+      case SYSTEM -> "cuda/" + name + ".fatbin";
+      case EMULATED_CHECKED -> "emulator/checked/" + name + ".so";
+      case EMULATED_FAST -> "emulator/" + name + ".so";
+    };
   }
 
   private static CudaProbe probeLoaded() {
@@ -189,7 +205,7 @@ public final class CudaDriver {
 
     private static String wanted() {
       String property = System.getProperty("lathe.emulateCuda");
-      String variable = System.getenv("LATHE_EMULATE_CUDA");
+      String variable = System.getenv(EMULATE_VARIABLE);
       return property != null ? property : variable != null ? variable : "";
     }
 

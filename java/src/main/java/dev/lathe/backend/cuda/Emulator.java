@@ -17,6 +17,7 @@ public final class Emulator {
   private final MethodHandle lastReport;
   private final MethodHandle clearReport;
   private final MethodHandle setOrder;
+  private final MethodHandle setStreams;
 
   /**
    * @throws IllegalStateException if this process doesn't use the emulated GPU
@@ -40,6 +41,10 @@ public final class Emulator {
     setOrder =
         linker.downcallHandle(
             library.findOrThrow("lathe_emulator_set_order"),
+            FunctionDescriptor.of(ValueLayout.JAVA_INT, ValueLayout.ADDRESS));
+    setStreams =
+        linker.downcallHandle(
+            library.findOrThrow("lathe_emulator_set_streams"),
             FunctionDescriptor.of(ValueLayout.JAVA_INT, ValueLayout.ADDRESS));
   }
 
@@ -69,15 +74,27 @@ public final class Emulator {
    * @param order {@code forward}, {@code reverse} or {@code random:SEED}
    */
   public void setOrder(String order) {
+    set(setOrder, order, "forward, reverse, random:SEED");
+  }
+
+  /**
+   * When the commands of streams run, from the next call on: {@code late} (the default: not before
+   * somebody waits for them, so that a missing synchronization shows), {@code random:SEED} (some at
+   * every call) or {@code concurrent} (beside the host, as fast as can be).
+   */
+  public void setStreams(String timing) {
+    set(setStreams, timing, "late, random:SEED, concurrent");
+  }
+
+  private static void set(MethodHandle setter, String wanted, String right) {
+    int result;
     try (Arena arena = Arena.ofConfined()) {
-      if ((int) setOrder.invokeExact(arena.allocateFrom(order)) != 0) {
-        throw new IllegalArgumentException(
-            "order '" + order + "' is none of forward, reverse, random:SEED");
-      }
-    } catch (IllegalArgumentException e) {
-      throw e;
+      result = (int) setter.invokeExact(arena.allocateFrom(wanted));
     } catch (Throwable e) {
       throw unexpected(e);
+    }
+    if (result != 0) {
+      throw new IllegalArgumentException("'" + wanted + "' is none of " + right);
     }
   }
 

@@ -1,18 +1,15 @@
 package dev.lathe.backend.cuda;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import jcuda.Pointer;
 import jcuda.driver.CUdeviceptr;
-import jcuda.driver.CUevent;
 import jcuda.driver.CUfunction;
 import jcuda.driver.CUmodule;
 import jcuda.driver.CUresult;
-import jcuda.driver.CUstream;
 import jcuda.driver.JCudaDriver;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
@@ -36,14 +33,7 @@ class EmulatedDriverTest {
 
   @BeforeEach
   void useTheCheckedEmulator() {
-    assumeTrue(
-        CudaDriver.kind() == CudaDriver.Kind.EMULATED_CHECKED,
-        "this process doesn't run on the emulated GPU with checks");
-    CudaProbe probe = CudaDriver.probe();
-    assertThat(probe.usable()).as(probe.reason()).isTrue();
-    emulator = new Emulator();
-    emulator.setOrder("forward");
-    emulator.clearReport();
+    emulator = CheckedEmulator.fresh();
   }
 
   /** Kernel, its result, and what its report must say besides kernel, block and thread. */
@@ -153,31 +143,6 @@ class EmulatedDriverTest {
     }
     try (TestDevice device = new TestDevice()) {
       assertThat(launch(device, "block_sum_right", 1)).isZero();
-    }
-  }
-
-  @Test
-  void streamRunsLaterThanTheCall() {
-    try (TestDevice device = new TestDevice()) {
-      CUdeviceptr target = device.upload(new float[] {1});
-      CUstream stream = new CUstream();
-      CUevent begin = new CUevent();
-      CUevent end = new CUevent();
-      TestDevice.check(
-          JCudaDriver.cuStreamCreate(stream, 1)); // not ordered with the default stream
-      TestDevice.check(JCudaDriver.cuEventCreate(begin, 0));
-      TestDevice.check(JCudaDriver.cuEventCreate(end, 0));
-      TestDevice.check(JCudaDriver.cuEventRecord(begin, stream));
-      TestDevice.check(JCudaDriver.cuMemsetD32Async(target, Float.floatToIntBits(2), 1, stream));
-      TestDevice.check(JCudaDriver.cuEventRecord(end, stream));
-
-      assertThat(device.downloadFloats(target, 1)).containsExactly(1);
-      assertThat(JCudaDriver.cuStreamQuery(stream)).isEqualTo(CUresult.CUDA_ERROR_NOT_READY);
-      TestDevice.check(JCudaDriver.cuEventSynchronize(end));
-      assertThat(device.downloadFloats(target, 1)).containsExactly(2);
-      float[] milliseconds = {-1};
-      TestDevice.check(JCudaDriver.cuEventElapsedTime(milliseconds, begin, end));
-      assertThat(milliseconds[0]).isNotNegative();
     }
   }
 

@@ -30,9 +30,21 @@ final class TestDevice implements AutoCloseable {
     check(JCudaDriver.cuCtxCreate(context, 0, device));
   }
 
+  /** Makes its context this thread's. */
+  void makeCurrent() {
+    check(JCudaDriver.cuCtxSetCurrent(context));
+  }
+
   CUdeviceptr allocate(long bytes) {
     CUdeviceptr pointer = new CUdeviceptr();
     check(JCudaDriver.cuMemAlloc(pointer, bytes));
+    return pointer;
+  }
+
+  /** Pinned memory of the host's; it goes with the context. */
+  Pointer pinned(long bytes) {
+    Pointer pointer = new Pointer();
+    check(JCudaDriver.cuMemAllocHost(pointer, bytes));
     return pointer;
   }
 
