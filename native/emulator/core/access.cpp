@@ -8,7 +8,7 @@ namespace lathe::emulator {
 void BlockRunner::access(uintptr_t address, size_t bytes, size_t alignment, Access kind, const void* code) {
   code_ = code;
   if (memory_->contains(address)) {
-    access_global(address, bytes, kind);
+    access_window(address, bytes, kind);
     if (address % alignment != 0)
       fail(
           {.kind = FaultKind::kMisaligned, .access = kind, .address = address, .bytes = bytes, .alignment = alignment});
@@ -33,27 +33,50 @@ void BlockRunner::access(uintptr_t address, size_t bytes, size_t alignment, Acce
         .detail = "not device memory"});
 }
 
-void BlockRunner::access_global(uintptr_t address, size_t bytes, Access kind) {
+void BlockRunner::access_window(uintptr_t address, size_t bytes, Access kind) {
+  bool shared = memory_->is_shared(address);
+  if (!grid_->unordered->empty() && !shared) check_streams(address, bytes, kind);
+  // Blocks on other cores look at the same shadow. A fault leaves this stack for good, so the lock goes first.
+  bool locked = run_->concurrent && !shared;
+  for (size_t done = 0; done < bytes;) {
+    size_t part = std::min(bytes - done, ShadowLocks::kStripeBytes - (address + done) % ShadowLocks::kStripeBytes);
+    Fault fault;
+    if (locked) memory_->locks().lock(address + done);
+    bool right = examine(address + done, part, bytes, kind, &fault);
+    if (locked) memory_->locks().unlock(address + done);
+    if (!right) fail(fault);
+    done += part;
+  }
+}
+
+bool BlockRunner::examine(uintptr_t address, size_t bytes, size_t whole_bytes, Access kind, Fault* fault) {
   ByteState* states = memory_->state(address);
   Shadow* shadows = memory_->shadow(address);
   bool shared = memory_->is_shared(address);
   bool atomic = kind == Access::kAtomic;
   bool reads = kind != Access::kWrite, writes = kind != Access::kRead;
   for (size_t i = 0; i < bytes; i++)
-    if (states[i] == ByteState::kUnaddressable) out_of_bounds(address + i, bytes, kind);
-  if (!grid_->unordered->empty() && !shared) check_streams(address, bytes, kind);
+    if (states[i] == ByteState::kUnaddressable) {
+      *fault = out_of_bounds(address + i, whole_bytes, kind);
+      return false;
+    }
   Cell mine{interval_, static_cast<uint16_t>(current_ | (atomic ? Cell::kAtomic : 0)), warps_[current_ / kWarp].epoch};
   for (size_t i = 0; i < bytes; i++) {
     Shadow& shadow = shadows[i];
     // Races first: what another thread has not written yet in this order, it will have in another.
-    if (conflicts(shadow.writer, shared, atomic)) race(address + i, bytes, kind, shadow.writer, Access::kWrite);
-    if (writes && conflicts(shadow.reader, shared, atomic))
-      race(address + i, bytes, kind, shadow.reader, Access::kRead);
-    if (reads && states[i] != ByteState::kInitialized && !unchecked_writes_ && unwritten_.kind == FaultKind::kNone)
+    if (conflicts(shadow.writer, shared, atomic)) {
+      *fault = race(address + i, whole_bytes, kind, shadow.writer, Access::kWrite);
+      return false;
+    }
+    if (writes && conflicts(shadow.reader, shared, atomic)) {
+      *fault = race(address + i, whole_bytes, kind, shadow.reader, Access::kRead);
+      return false;
+    }
+    if (reads && states[i] != ByteState::kInitialized && unwritten_is_told_ && unwritten_.kind == FaultKind::kNone)
       unwritten_ = {.kind = FaultKind::kUninitialized,
                     .access = kind,
                     .address = address + i,
-                    .bytes = bytes,
+                    .bytes = whole_bytes,
                     .block = block_,
                     .thread = me().index,
                     .code = code_};
@@ -69,6 +92,7 @@ void BlockRunner::access_global(uintptr_t address, size_t bytes, Access kind) {
       if (others || still) shadow.reader.thread |= Cell::kSeveral;
     }
   }
+  return true;
 }
 
 /** Whether another stream touches the place too, with nothing that orders it before this kernel or after it. */
@@ -93,7 +117,7 @@ void BlockRunner::check_streams(uintptr_t address, size_t bytes, Access kind) {
     }
 }
 
-void BlockRunner::out_of_bounds(uintptr_t address, size_t bytes, Access kind) {
+Fault BlockRunner::out_of_bounds(uintptr_t address, size_t bytes, Access kind) {
   Fault fault{.kind = FaultKind::kOutOfBounds, .access = kind, .address = address, .bytes = bytes};
   for (const SharedArray& array : shared_arrays_) {
     uintptr_t end = array.address + array.bytes;
@@ -103,31 +127,35 @@ void BlockRunner::out_of_bounds(uintptr_t address, size_t bytes, Access kind) {
     fault.past_array_bytes = address - end;
     fault.in_dynamic_shared = array.site == nullptr;
   }
-  fail(fault);
+  return fault;
+}
+
+bool BlockRunner::is_mine(uint32_t interval) const {
+  for (uint32_t first : taken_)
+    if (interval - first < GridRun::kIntervals) return true;
+  return false;
 }
 
 /** Whether nothing orders an earlier access before one that the current thread makes now. */
 bool BlockRunner::conflicts(const Cell& cell, bool shared, bool atomic) const {
-  if (cell.interval < launch_start_) return false;
+  if (cell.interval < run_->first_interval) return false;
   if (atomic && (cell.thread & Cell::kAtomic) != 0) return false;
-  if (cell.interval < block_start_) return !shared && !fenced_;
-  if (cell.interval < interval_) return false;
-  unsigned other = cell.thread & Cell::kThread;
-  bool several = (cell.thread & Cell::kSeveral) != 0;
-  if (other == current_) return several && cell.warp_epoch == warps_[current_ / kWarp].epoch;
-  return other / kWarp != current_ / kWarp || cell.warp_epoch == warps_[current_ / kWarp].epoch;
+  if (cell.interval == interval_) {
+    unsigned other = cell.thread & Cell::kThread;
+    bool several = (cell.thread & Cell::kSeveral) != 0;
+    if (other == current_) return several && cell.warp_epoch == warps_[current_ / kWarp].epoch;
+    return other / kWarp != current_ / kWarp || cell.warp_epoch == warps_[current_ / kWarp].epoch;
+  }
+  return !shared && !run_->fenced.load(std::memory_order_relaxed) && !is_mine(cell.interval);
 }
 
-void BlockRunner::race(uintptr_t address, size_t bytes, Access kind, const Cell& other, Access other_kind) {
+Fault BlockRunner::race(uintptr_t address, size_t bytes, Access kind, const Cell& other, Access other_kind) {
   Fault fault{.kind = FaultKind::kRace, .access = kind, .address = address, .bytes = bytes, .other_access = other_kind};
   unsigned thread = other.thread & Cell::kThread;
-  if (thread != current_ || other.interval < block_start_) fault.other_thread = static_cast<int>(thread);
-  if (other.interval < block_start_) {
-    auto after = std::upper_bound(block_starts_.begin(), block_starts_.end(), other.interval,
-                                  [](uint32_t interval, const auto& start) { return interval < start.first; });
-    fault.other_block = static_cast<long>(std::prev(after)->second);
-  }
-  fail(fault);
+  bool mine = is_mine(other.interval);
+  if (thread != current_ || !mine) fault.other_thread = static_cast<int>(thread);
+  if (!mine) fault.other_block = static_cast<long>(run_->block_of(other.interval));
+  return fault;
 }
 
 void BlockRunner::check_stack(uintptr_t stack_pointer) {

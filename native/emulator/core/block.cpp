@@ -7,13 +7,29 @@ namespace lathe::emulator {
 
 namespace {
 
-thread_local BlockRunner* running = nullptr;
+// In the thread's own block, found without a call: every threadIdx looks here. It takes 8 of the bytes that the linker
+// keeps for libraries that are loaded late.
+__attribute__((tls_model("initial-exec"))) thread_local BlockRunner* running = nullptr;
 
 constexpr size_t kSharedRedZoneBytes = 256;
+constexpr unsigned kPollsBeforeParking = 1024;
 
 Dim3 unravel(unsigned long index, Dim3 size) {
   return {static_cast<unsigned>(index % size.x), static_cast<unsigned>(index / size.x % size.y),
           static_cast<unsigned>(index / size.x / size.y)};
+}
+
+uint64_t load(uintptr_t address, size_t bytes) {
+  switch (bytes) {
+    case 1:
+      return __atomic_load_n(reinterpret_cast<const uint8_t*>(address), __ATOMIC_RELAXED);
+    case 2:
+      return __atomic_load_n(reinterpret_cast<const uint16_t*>(address), __ATOMIC_RELAXED);
+    case 4:
+      return __atomic_load_n(reinterpret_cast<const uint32_t*>(address), __ATOMIC_RELAXED);
+    default:
+      return __atomic_load_n(reinterpret_cast<const uint64_t*>(address), __ATOMIC_RELAXED);
+  }
 }
 
 }  // namespace
@@ -25,68 +41,65 @@ BlockRunner& current_runner() {
   return *running;
 }
 
-Outcome BlockRunner::run(const Grid& grid, Schedule* schedule) {
-  grid_ = &grid;
-  schedule_ = schedule;
-  count_ = grid.threads.x * grid.threads.y * grid.threads.z;
+void BlockRunner::begin(GridRun& run, unsigned long block) {
+  run_ = &run;
+  grid_ = &run.grid;
+  schedule_ = run.schedule.of_block(block);
+  block_number_ = block;
+  block_ = unravel(block, grid_->blocks);
+  count_ = grid_->threads.x * grid_->threads.y * grid_->threads.z;
   while (threads_.size() < count_) threads_.emplace_back();
-  if (!grid.kernel->checked) unchecked_writes_ = true;
-  if (interval_ > 0xf0000000) {
-    memory_->forget_accesses();
-    interval_ = 0;
-  }
-  launch_start_ = interval_ + 1;
-  block_starts_.clear();
-  fenced_ = false;
+  exited_ = at_barrier_ = polls_ = 0;
+  progress_ = parked_ = false;
   fault_ = unwritten_ = Fault();
-  running = this;
-  unsigned long blocks = static_cast<unsigned long>(grid.blocks.x) * grid.blocks.y * grid.blocks.z;
-  for (unsigned long index : schedule->block_order(blocks)) {
-    block_ = unravel(index, grid.blocks);
-    block_start_ = ++interval_;
-    block_starts_.emplace_back(block_start_, index);
-    run_block();
-    if (fault_.kind != FaultKind::kNone) break;
-  }
-  running = nullptr;
-  return {fault_, launch_start_, interval_ + 1};
-}
-
-void BlockRunner::run_block() {
-  begin_block();
-  current_ = static_cast<unsigned>(schedule_->first(runnable_, count_));
-  lathe_emulator_switch(&home_, me().stack_pointer);
-  // Back here: all have returned, or one failed, or none can go on.
-  if (fault_.kind == FaultKind::kNone) fault_ = unwritten_;
-  if (fault_.kind == FaultKind::kNone && exited_ < count_) deadlock();
-  end_block();
-}
-
-void BlockRunner::begin_block() {
-  exited_ = at_barrier_ = spins_ = 0;
-  warps_.fill(Warp());
+  unwritten_is_told_ = !run.unchecked_writes;
   runnable_.clear();
+  Dim3 index{0, 0, 0};
   for (unsigned i = 0; i < count_; i++) {
     CudaThread& thread = threads_[i];
-    thread.index = unravel(i, grid_->threads);
+    thread.index = index;
     thread.exited = false;
-    thread.operation = WarpOperation::kNone;
-    thread.stack_pointer = thread.stack->prepare(&BlockRunner::thread_main);
+    thread.polled = 0;
+    thread.stack_pointer = thread.stack->prepare(&BlockRunner::thread_main, i);
     runnable_.add(i);
+    if (++index.x < grid_->threads.x) continue;
+    index.x = 0;
+    if (++index.y < grid_->threads.y) continue;
+    index.y = 0;
+    index.z++;
+  }
+  for (unsigned warp = 0; warp * kWarp < count_; warp++) {
+    warps_[warp].waiting = warps_[warp].exited = 0;
+    warps_[warp].epoch = 0;
+    warps_[warp].operation.fill(WarpOperation::kNone);
   }
   // The last warp may have fewer lanes; those that it lacks count as returned.
   if (unsigned rest = count_ % kWarp; rest != 0) warps_[count_ / kWarp].exited = ~uint32_t{0} << rest;
+  taken_.clear();
+  next_interval();
   shared_arrays_.clear();
   static_shared_bytes_ = 0;
-  shared_next_ = memory_->arena(0);
+  shared_next_ = arena_;
   dynamic_shared_ = place_shared(grid_->dynamic_shared_bytes, 1024);
   shared_arrays_.push_back({nullptr, dynamic_shared_, grid_->dynamic_shared_bytes});
+  current_ = static_cast<unsigned>(schedule_.first(runnable_, count_));
 }
 
-void BlockRunner::end_block() {
-  uintptr_t arena = memory_->arena(0);
-  memory_->mark(arena, shared_next_ - arena, ByteState::kUnaddressable);
+BlockRunner::State BlockRunner::go_on_with() {
+  running = this;
+  polls_ = 0;
+  parked_ = false;
+  lathe_emulator_switch(&home_, me().stack_pointer);
+  running = nullptr;
+  // Back here: all have returned, or one failed, or none can go on, or those that can only poll.
+  if (fault_.kind == FaultKind::kNone && parked_) return State::kParked;
+  if (fault_.kind == FaultKind::kNone) fault_ = unwritten_;
+  if (fault_.kind == FaultKind::kNone && exited_ < count_) deadlock();
+  end_block();
+  return fault_.kind == FaultKind::kNone ? State::kEnded : State::kFailed;
 }
+
+void BlockRunner::end_block() { memory_->mark(arena_, shared_next_ - arena_, ByteState::kUnaddressable); }
 
 void BlockRunner::thread_main() {
   BlockRunner& runner = *running;
@@ -98,20 +111,19 @@ void BlockRunner::thread_main() {
 void BlockRunner::thread_returned() {
   me().exited = true;
   exited_++;
-  spins_ = 0;
+  progress_ = true;
   runnable_.remove(current_);
   if (at_barrier_ > 0 && at_barrier_ + exited_ == count_) release_barrier();
   unsigned warp = current_ / kWarp;
   warps_[warp].exited |= uint32_t{1} << current_ % kWarp;
-  for (unsigned lane = 0; lane < kWarp; lane++)
+  for (unsigned lane = 0; warps_[warp].waiting != 0 && lane < kWarp; lane++)
     if (warps_[warp].waiting >> lane & 1) complete(warp, lane);
-  go_on();
+  go_on(schedule_.next_near(runnable_, current_, count_));
 }
 
-/** Leaves the thread that runs now where it is, and lets the schedule choose who goes on; that may be this one. */
-void BlockRunner::go_on() {
+/** Leaves the thread that runs now where it is, and lets another one go on, or this one; -1: none can. */
+void BlockRunner::go_on(int next) {
   CudaThread& from = me();
-  int next = schedule_->next(runnable_, current_, count_);
   if (next < 0) {
     lathe_emulator_switch(&from.stack_pointer, home_);
     return;
@@ -139,7 +151,7 @@ void BlockRunner::stop() {
 void BlockRunner::deadlock() {
   for (unsigned i = 0; i < count_; i++) {
     if (threads_[i].exited) continue;
-    bool in_warp = threads_[i].operation != WarpOperation::kNone;
+    bool in_warp = warps_[i / kWarp].operation[i % kWarp] != WarpOperation::kNone;
     fault_.kind = FaultKind::kDeadlock;
     fault_.block = block_;
     fault_.thread = threads_[i].index;
@@ -149,17 +161,18 @@ void BlockRunner::deadlock() {
   }
 }
 
+Fault BlockRunner::waits_for_ever() {
+  return {.kind = FaultKind::kDeadlock,
+          .block = block_,
+          .thread = me().index,
+          .detail = "polls with atomics what nobody changes: no thread of any block gets any further"};
+}
+
 void BlockRunner::sync_threads() {
   runnable_.remove(current_);
   at_barrier_++;
   if (at_barrier_ + exited_ == count_) release_barrier();
-  go_on();
-}
-
-void BlockRunner::spin() {
-  if (++spins_ > kMaxSpins)
-    fail({.kind = FaultKind::kDeadlock, .detail = "polls with 16 million atomics, and no thread gets any further"});
-  go_on();
+  go_on(schedule_.next_near(runnable_, current_, count_));
 }
 
 void BlockRunner::release_barrier() {
@@ -167,95 +180,42 @@ void BlockRunner::release_barrier() {
     fault_ = unwritten_;
     stop();
   }
-  at_barrier_ = spins_ = 0;
-  interval_++;
+  at_barrier_ = 0;
+  progress_ = true;
+  next_interval();
   for (unsigned i = 0; i < count_; i++)
     if (!threads_[i].exited) runnable_.add(i);
 }
 
-void BlockRunner::sync_warp(uint32_t mask) { meet(WarpOperation::kSync, mask, 0, 0); }
-
-uint64_t BlockRunner::shuffle(uint32_t mask, uint64_t value, unsigned source) {
-  return meet(WarpOperation::kShuffle, mask, value, source);
-}
-
-uint32_t BlockRunner::ballot(uint32_t mask, bool predicate) {
-  return static_cast<uint32_t>(meet(WarpOperation::kBallot, mask, predicate, 0));
-}
-
-void BlockRunner::collective(uint32_t mask, void* mine, WarpFunction* function, const void* context) {
-  me().function = function;
-  me().context = context;
-  meet(WarpOperation::kCollective, mask, reinterpret_cast<uintptr_t>(mine), 0);
-}
-
-uint64_t BlockRunner::meet(WarpOperation operation, uint32_t mask, uint64_t value, unsigned source) {
+void BlockRunner::poll(uintptr_t address, size_t bytes) {
   CudaThread& thread = me();
-  unsigned warp = current_ / kWarp, lane = current_ % kWarp;
-  if ((mask >> lane & 1) == 0)
-    fail({.kind = FaultKind::kDivergence, .detail = "is not in the mask of its own warp operation"});
-  thread.operation = operation;
-  thread.mask = mask;
-  thread.value = value;
-  thread.source = source;
-  warps_[warp].waiting |= uint32_t{1} << lane;
-  runnable_.remove(current_);
-  complete(warp, lane);
-  go_on();
-  return thread.result;
+  uint64_t value = load(address, bytes);
+  bool again = thread.polled == address && thread.polled_value == value;
+  thread.polled = address;
+  thread.polled_value = value;
+  if (!again) {
+    progress_ = true;
+    if (schedule_.random()) go_on(schedule_.next(runnable_, current_, count_));  // atomics meet in any order
+    return;
+  }
+  // What is at the address is what was there the last time: this thread waits for another one.
+  if (++polls_ >= kPollsBeforeParking) {
+    parked_ = true;
+    lathe_emulator_switch(&thread.stack_pointer, home_);
+    return;
+  }
+  go_on(schedule_.next(runnable_, current_, count_));
 }
 
-/** Ends the operation that `lane` waits in, if all lanes of its mask have come or returned. */
-bool BlockRunner::complete(unsigned warp_index, unsigned lane) {
-  Warp& warp = warps_[warp_index];
-  CudaThread* lanes = &threads_[warp_index * kWarp];
-  uint32_t mask = lanes[lane].mask;
-  if ((mask & ~(warp.waiting | warp.exited)) != 0) return false;
-  WarpOperation operation = lanes[lane].operation;
-  uint32_t here = mask & warp.waiting;
-  uint32_t votes = 0;
-  auto diverged = [&](unsigned who, const char* detail) {
-    current_ = warp_index * kWarp + who;
-    fail({.kind = FaultKind::kDivergence, .detail = detail});
-  };
-  for (unsigned i = 0; i < kWarp; i++) {
-    if ((here >> i & 1) == 0) continue;
-    bool same = lanes[i].operation == operation && lanes[i].mask == mask;
-    if (operation == WarpOperation::kCollective) same = same && lanes[i].function == lanes[lane].function;
-    if (!same) diverged(i, "meets lanes of its warp in another operation, or with another mask");
-    if (lanes[i].value != 0) votes |= uint32_t{1} << i;
-  }
-  if (operation == WarpOperation::kCollective) {
-    void* all[kWarp] = {};
-    for (unsigned i = 0; i < kWarp; i++)
-      if (here >> i & 1) all[i] = reinterpret_cast<void*>(lanes[i].value);
-    lanes[lane].function(all, lanes[lane].context);
-  }
-  for (unsigned i = 0; i < kWarp; i++) {
-    if ((here >> i & 1) == 0) continue;
-    if (operation == WarpOperation::kShuffle) {
-      if ((here >> lanes[i].source & 1) == 0) diverged(i, "shuffles a value from a lane that does not take part");
-      lanes[i].result = lanes[lanes[i].source].value;
-    } else {
-      lanes[i].result = votes;
-    }
-  }
-  for (unsigned i = 0; i < kWarp; i++) {
-    if ((here >> i & 1) == 0) continue;
-    lanes[i].operation = WarpOperation::kNone;
-    runnable_.add(warp_index * kWarp + i);
-  }
-  warp.waiting &= ~here;
-  // A shuffle or vote orders no memory; __syncwarp does. For a part of the warp this forgives a little too much.
-  if (operation == WarpOperation::kSync) warp.epoch++;
-  return true;
+void BlockRunner::fence() {
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (!run_->fenced.load(std::memory_order_relaxed)) run_->fenced = true;
 }
 
 uintptr_t BlockRunner::place_shared(size_t bytes, size_t alignment) {
-  uintptr_t arena = memory_->arena(0);
   uintptr_t address = (shared_next_ + kSharedRedZoneBytes + alignment - 1) / alignment * alignment;
   uintptr_t end = address + bytes;
-  if (end + kSharedRedZoneBytes > arena + Memory::kArenaBytes)
+  if (end + kSharedRedZoneBytes > arena_ + Memory::kArenaBytes)
     fail({.kind = FaultKind::kSharedMemoryExceeded,
           .bytes = bytes,
           .detail = "declares more shared memory than there is"});
@@ -276,6 +236,14 @@ void* BlockRunner::shared(const void* site, size_t bytes, size_t alignment) {
   uintptr_t address = place_shared(bytes, alignment);
   shared_arrays_.push_back({site, address, bytes});
   return reinterpret_cast<void*>(address);
+}
+
+void BlockRunner::next_interval() {
+  interval_++;
+  if (taken_.empty() || interval_ == taken_.back() + GridRun::kIntervals) {
+    interval_ = run_->take_intervals(block_number_);
+    taken_.push_back(interval_);
+  }
 }
 
 unsigned long linear_index(Dim3 index, Dim3 size) {

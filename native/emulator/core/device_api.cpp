@@ -54,9 +54,10 @@ void* dynamic_shared() { return current_runner().dynamic_shared(); }
 
 void before_atomic(const volatile void* address, size_t bytes) {
   BlockRunner& runner = current_runner();
-  runner.spin();
+  uintptr_t where = reinterpret_cast<uintptr_t>(address);
   if (runner.grid().kernel->checked)
-    runner.access(reinterpret_cast<uintptr_t>(address), bytes, bytes, Access::kAtomic, __builtin_return_address(0));
+    runner.access(where, bytes, bytes, Access::kAtomic, __builtin_return_address(0));
+  runner.poll(where, bytes);
 }
 
 }  // namespace lathe::emulator

@@ -50,8 +50,9 @@ Stack::Stack() {
 
 Stack::~Stack() { munmap(reinterpret_cast<void*>(low_ - kGuardBytes), kGuardBytes + kBytes); }
 
-void* Stack::prepare(void (*entry)()) const {
-  auto top = reinterpret_cast<void**>(high());
+void* Stack::prepare(void (*entry)(), unsigned number) const {
+  constexpr size_t kStepBytes = 5 * 64, kPage = 4096;
+  auto top = reinterpret_cast<void**>(high() - number * kStepBytes % kPage);
   *--top = nullptr;                         // the return address of `entry`; also aligns its frame as a call would
   *--top = reinterpret_cast<void*>(entry);  // where the switch returns to
   for (int i = 0; i < 6; i++) *--top = nullptr;

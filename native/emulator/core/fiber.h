@@ -21,8 +21,11 @@ class Stack {
   uintptr_t high() const { return low_ + kBytes; }
   bool contains(uintptr_t address) const { return address - low_ < kBytes; }
 
-  /** The stack pointer that, switched to, calls `entry`, which must never return. */
-  void* prepare(void (*entry)()) const;
+  /**
+   * The stack pointer that, switched to, calls `entry`, which must never return. Stacks begin at different offsets by
+   * their number: else the same frames of all would fall into the same few lines of the cache.
+   */
+  void* prepare(void (*entry)(), unsigned number) const;
 
  private:
   uintptr_t low_;

@@ -15,6 +15,7 @@
 #include <string>
 
 #include "poison.h"
+#include "shadow_locks.h"
 
 namespace lathe::emulator {
 
@@ -89,6 +90,7 @@ class Memory {
   Shadow* shadow(uintptr_t address) const { return shadows_ + (address - base_); }
   /** Does nothing outside the window. */
   void mark(uintptr_t address, size_t bytes, ByteState state);
+  ShadowLocks& locks() { return locks_; }
   /** Says where an address lies relative to the allocation next to it. */
   std::string describe(uintptr_t address) const;
   /** Forgets all accesses; for when interval numbers run out. */
@@ -99,6 +101,7 @@ class Memory {
   uintptr_t base_;
   ByteState* states_;
   Shadow* shadows_;
+  ShadowLocks locks_;
   PoisonPages poison_{kPoison}, allocated_{static_cast<uint8_t>(ByteState::kAllocated)};
 
   mutable std::mutex mutex_;  // of all below; kernels look only at states and shadows

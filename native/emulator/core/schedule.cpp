@@ -29,7 +29,9 @@ int RunnableSet::down_from(unsigned index) const {
 }
 
 bool Schedule::parse(const std::string& text) {
-  if (text == "forward") {
+  if (text == "parallel") {
+    kind_ = Kind::kParallel;
+  } else if (text == "forward") {
     kind_ = Kind::kForward;
   } else if (text == "reverse") {
     kind_ = Kind::kReverse;
@@ -45,6 +47,12 @@ bool Schedule::parse(const std::string& text) {
 
 uint64_t Schedule::draw() { return emulator::draw(random_); }
 
+Schedule Schedule::of_block(unsigned long block) const {
+  Schedule child = *this;
+  child.random_ ^= (block + 1) * 0x9e3779b97f4a7c15;
+  return child;
+}
+
 int Schedule::next(const RunnableSet& runnable, unsigned current, unsigned count) {
   if (kind_ == Kind::kReverse) {
     int found = current == 0 ? -1 : runnable.down_from(current - 1);
@@ -55,6 +63,7 @@ int Schedule::next(const RunnableSet& runnable, unsigned current, unsigned count
 }
 
 std::vector<unsigned long> Schedule::block_order(unsigned long blocks) {
+  if (kind_ == Kind::kParallel || kind_ == Kind::kForward) return {};
   std::vector<unsigned long> order(blocks);
   std::iota(order.begin(), order.end(), 0ul);
   if (kind_ == Kind::kReverse) std::reverse(order.begin(), order.end());

@@ -6,26 +6,6 @@
 
 namespace lathe::emulator {
 
-KernelThread::KernelThread() {
-  // It lives as long as the process: a driver can't be shut down, and a JVM ends without asking.
-  std::thread([this] {
-    std::unique_lock lock(mutex_);
-    for (;;) {
-      changed_.wait(lock, [this] { return work_ != nullptr; });
-      (*work_)();
-      work_ = nullptr;
-      changed_.notify_all();
-    }
-  }).detach();
-}
-
-void KernelThread::run(const std::function<void()>& work) {
-  std::unique_lock lock(mutex_);
-  work_ = &work;
-  changed_.notify_all();
-  changed_.wait(lock, [this] { return work_ == nullptr; });
-}
-
 // Never destroyed, since its thread isn't either.
 Driver& driver() {
   static Driver* instance = new Driver();
@@ -67,7 +47,7 @@ size_t device_bytes() {
 }  // namespace
 
 Driver::Driver() : memory(device_bytes()) {
-  read_setting("LATHE_EMULATOR_ORDER", "forward, reverse or random:SEED",
+  read_setting("LATHE_EMULATOR_ORDER", "parallel, forward, reverse or random:SEED",
                [&](const std::string& text) { return schedule.parse(text); });
   read_setting("LATHE_EMULATOR_STREAMS", "late, random:SEED or concurrent",
                [&](const std::string& text) { return timing.parse(text); });

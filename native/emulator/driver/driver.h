@@ -1,7 +1,6 @@
 /* The state behind the driver API. One lock covers it; commands run without it, on a thread of the driver's own. */
 #pragma once
 #include <condition_variable>
-#include <functional>
 #include <map>
 #include <mutex>
 #include <new>
@@ -10,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "../core/grid.h"
 #include "../core/memory.h"
 #include "../core/schedule.h"
 #include "capture.h"
@@ -24,25 +24,11 @@ using CUdeviceptr = uintptr_t;
 
 namespace lathe::emulator {
 
-/** A thread that isn't the JVM's: kernels switch stacks, which the JVM would take for a fault of its own. */
-class KernelThread {
- public:
-  KernelThread();
-  /** Runs `work` there, and waits for it. */
-  void run(const std::function<void()>& work);
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  const std::function<void()>* work_ = nullptr;
-};
-
 struct Driver {
   std::mutex mutex;
   bool initialized = false;
   Memory memory;
-  KernelThread kernel_thread;
-  BlockRunner runner{&memory};
+  GridRunner runner{&memory};
   Schedule schedule;
   Timing timing;
   std::string report;

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "driver.h"
+#include "limits.h"
 
 namespace lathe::emulator {
 
@@ -117,19 +118,22 @@ void Driver::execute_launch(Context& context, const Launch& launch, const Comman
     fputs("lathe emulator: kernels without checks have run, so uninitialized reads can't be told any more\n", stderr);
   }
   Unordered unordered = kernel.checked ? history_.unordered(command.clock) : Unordered();
+  int resident = resident_blocks(size_t{launch.block.x} * launch.block.y * launch.block.z, launch.shared_bytes);
   Grid grid{.kernel = &kernel,
             .arguments = launch.arguments->pointers(),
             .blocks = launch.grid,
             .threads = launch.block,
             .dynamic_shared_bytes = launch.shared_bytes,
+            .resident_blocks = static_cast<size_t>(resident) * kMultiprocessors,
             .module_ranges = &launch.function->module->ranges,
             .unordered = &unordered};
   Outcome outcome;
   {
-    Schedule order = schedule;
+    Schedule order = schedule.fork();
     Unlocked unlocked(mutex);
-    kernel_thread.run([&] { outcome = runner.run(grid, &order); });
+    outcome = runner.run(grid, order);
   }
+  if (outcome.forgot) history_.forget_kernels();
   if (kernel.checked)
     history_.add({.stream = stream,
                   .ticket = command.ticket,

@@ -41,6 +41,10 @@ class History {
   Unordered unordered(const Clock& clock) const;
   /** Drops what every later command comes after. */
   void forget(const Clock& host) { std::erase_if(done_, [&](auto& t) { return host.covers(t.stream, t.ticket); }); }
+  /** Drops kernels whose accesses are no longer marked. */
+  void forget_kernels() {
+    std::erase_if(done_, [](auto& t) { return t.first_interval < t.end_interval; });
+  }
   bool empty() const { return done_.empty(); }
 
  private:

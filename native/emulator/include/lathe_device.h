@@ -79,36 +79,37 @@ T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32) {
   return __shfl_sync(mask, value, static_cast<int>(lane >= delta ? lane - delta : lane), width);
 }
 
-// What follows before_atomic is one step, since one CUDA thread runs at a time. These aren't instrumented, because the
-// checked build would take their parts for a plain read and a plain write.
+// Blocks run on several cores at once, so these are the machine's own atomics. They aren't instrumented: before_atomic
+// has checked them.
 #define LATHE_UNCHECKED __attribute__((noinline, no_sanitize("thread")))
+
+/** Replaces what is at `address` by what `change` makes of it, in one step. @return what was there */
+template <class T, class Change>
+LATHE_UNCHECKED T lathe_atomic_change(T* address, Change change) {
+  static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= 8);
+  ::lathe::emulator::before_atomic(address, sizeof(T));
+  T old, fresh;
+  __atomic_load(address, &old, __ATOMIC_RELAXED);
+  do {
+    fresh = change(old);
+  } while (!__atomic_compare_exchange(address, &old, &fresh, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+  return old;
+}
 template <class T>
 LATHE_UNCHECKED T atomicAdd(T* address, std::type_identity_t<T> value) {
-  ::lathe::emulator::before_atomic(address, sizeof(T));
-  T old = *address;
-  *address = old + value;
-  return old;
+  return lathe_atomic_change(address, [=](T old) LATHE_UNCHECKED { return static_cast<T>(old + value); });
 }
 template <class T>
 LATHE_UNCHECKED T atomicMax(T* address, std::type_identity_t<T> value) {
-  ::lathe::emulator::before_atomic(address, sizeof(T));
-  T old = *address;
-  *address = old < value ? value : old;
-  return old;
+  return lathe_atomic_change(address, [=](T old) LATHE_UNCHECKED { return old < value ? value : old; });
 }
 template <class T>
 LATHE_UNCHECKED T atomicExch(T* address, std::type_identity_t<T> value) {
-  ::lathe::emulator::before_atomic(address, sizeof(T));
-  T old = *address;  // not std::exchange, which would be instrumented
-  *address = value;
-  return old;
+  return lathe_atomic_change(address, [=](T) LATHE_UNCHECKED { return value; });
 }
 template <class T>
 LATHE_UNCHECKED T atomicCAS(T* address, std::type_identity_t<T> expected, std::type_identity_t<T> value) {
-  ::lathe::emulator::before_atomic(address, sizeof(T));
-  T old = *address;
-  if (old == expected) *address = value;
-  return old;
+  return lathe_atomic_change(address, [=](T old) LATHE_UNCHECKED { return old == expected ? value : old; });
 }
 
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }

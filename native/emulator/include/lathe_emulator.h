@@ -25,10 +25,11 @@ struct Kernel {
   bool checked;          // compiled with the access callbacks
 };
 
-LATHE_EMULATOR_API Dim3 thread_index();
-LATHE_EMULATOR_API Dim3 block_index();
-LATHE_EMULATOR_API Dim3 block_size();
-LATHE_EMULATOR_API Dim3 grid_size();
+// A CUDA thread never changes what these return, so the compiler may call them once ("const").
+LATHE_EMULATOR_API [[gnu::const]] Dim3 thread_index();
+LATHE_EMULATOR_API [[gnu::const]] Dim3 block_index();
+LATHE_EMULATOR_API [[gnu::const]] Dim3 block_size();
+LATHE_EMULATOR_API [[gnu::const]] Dim3 grid_size();
 
 LATHE_EMULATOR_API void sync_threads();
 LATHE_EMULATOR_API void sync_warp(uint32_t mask);
@@ -45,13 +46,16 @@ LATHE_EMULATOR_API void collective(uint32_t mask, void* mine, WarpFunction* func
 /** The same with no function: `all[i]`, `bytes` long, is what lane i passed as `in`; zeros where it doesn't take part. */
 LATHE_EMULATOR_API void exchange(uint32_t mask, const void* in, void* all, size_t bytes);
 LATHE_EMULATOR_API void thread_fence();
-LATHE_EMULATOR_API unsigned lane();
+LATHE_EMULATOR_API [[gnu::const]] unsigned lane();
 
 /** The block's copy of the shared array that is declared at `site`; poisoned when the block first meets it. */
 LATHE_EMULATOR_API void* shared(const void* site, size_t bytes, size_t alignment);
 LATHE_EMULATOR_API void* dynamic_shared();
 
-/** Goes before an atomic operation: checks it as one access, and lets other threads run, so that a spin can end. */
+/**
+ * Goes before an atomic operation, or a read that waits for another thread: checks it as one access, and where it is one
+ * of many that find the same, lets other threads and blocks run, so that the wait can end.
+ */
 LATHE_EMULATOR_API void before_atomic(const volatile void* address, size_t bytes);
 
 LATHE_EMULATOR_API void register_kernel(const Kernel& kernel);
@@ -62,7 +66,10 @@ extern "C" {
 /** The report of the last fault, or "" where there was none since the last clear. Valid until the next call. */
 LATHE_EMULATOR_API const char* lathe_emulator_last_report();
 LATHE_EMULATOR_API void lathe_emulator_clear_report();
-/** How blocks and threads are scheduled: "forward", "reverse" or "random:SEED". @return 0, or 1 if it is none of these */
+/**
+ * How blocks and threads are scheduled: "parallel" (blocks on all cores at once), or always the same way: "forward",
+ * "reverse" or "random:SEED". @return 0, or 1 if it is none of these
+ */
 LATHE_EMULATOR_API int lathe_emulator_set_order(const char* order);
 /** When the commands of streams run: "late", "random:SEED" or "concurrent". @return 0, or 1 if it is none of these */
 LATHE_EMULATOR_API int lathe_emulator_set_streams(const char* timing);

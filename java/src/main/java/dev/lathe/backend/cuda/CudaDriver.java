@@ -91,6 +91,25 @@ public final class CudaDriver {
     }
   }
 
+  /** Why there are no kernels for this driver; empty where there are. */
+  static Optional<String> whyNoModules() {
+    return NativeLibraries.find(moduleResource("rms_norm")).isPresent()
+        ? Optional.empty()
+        : Optional.of("its kernels were not built: " + NativeLibraries.whyMissing(component()));
+  }
+
+  private static String component() {
+    return kind().emulated() ? "emulator" : "cuda";
+  }
+
+  private static String moduleResource(String name) {
+    return switch (kind()) {
+      case SYSTEM -> "cuda/" + name + ".fatbin";
+      case EMULATED_CHECKED -> "emulator/checked/" + name + ".so";
+      case EMULATED_FAST -> "emulator/" + name + ".so";
+    };
+  }
+
   /**
    * Where device 0 is plugged in, such as {@code 0000:01:00.0}; empty where there is no device. The
    * name that other libraries know the device by, whatever CUDA numbers it.
@@ -122,25 +141,6 @@ public final class CudaDriver {
     try (Nvml nvml = sensors.nvml().get()) {
       return Optional.of(nvml.driverVersion() + ", CUDA " + cuda);
     }
-  }
-
-  /** Why there are no kernels for this driver; empty where there are. */
-  static Optional<String> whyNoModules() {
-    return NativeLibraries.find(moduleResource("rms_norm")).isPresent()
-        ? Optional.empty()
-        : Optional.of("its kernels were not built: " + NativeLibraries.whyMissing(component()));
-  }
-
-  private static String component() {
-    return kind().emulated() ? "emulator" : "cuda";
-  }
-
-  private static String moduleResource(String name) {
-    return switch (kind()) {
-      case SYSTEM -> "cuda/" + name + ".fatbin";
-      case EMULATED_CHECKED -> "emulator/checked/" + name + ".so";
-      case EMULATED_FAST -> "emulator/" + name + ".so";
-    };
   }
 
   private static CudaProbe probeLoaded() {
