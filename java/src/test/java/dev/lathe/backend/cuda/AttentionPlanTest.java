@@ -86,7 +86,8 @@ class AttentionPlanTest {
       int rest = Math.min(launch.mostNew(), tokens - others * each);
       long tiles = (long) others * Math.ceilDiv(each * group, launch.rowsPerTile());
       tiles += Math.ceilDiv((long) rest * group, launch.rowsPerTile());
-      assertThat(launch.tiles()).as("%s: %d sequences of %d", launch, others, each)
+      assertThat(launch.tiles())
+          .as("%s: %d sequences of %d", launch, others, each)
           .isGreaterThanOrEqualTo(tiles);
     }
   }
@@ -130,13 +131,9 @@ class AttentionPlanTest {
 
   @Test
   void headsBeyondSharedMemoryAreRefused() {
-    assertThatThrownBy(
-            () ->
-                AttentionPlan.of(
-                    A10,
-                    shape(1, 1, 100_000),
-                    DType.F32,
-                    new AttentionPlan.Sizes(1, 1, 1, 16)))
+    assertThatThrownBy(() ->
+            AttentionPlan.of(
+                A10, shape(1, 1, 100_000), DType.F32, new AttentionPlan.Sizes(1, 1, 1, 16)))
         .isInstanceOf(IllegalArgumentException.class)
         .hasMessageContaining("heads of 100000");
   }

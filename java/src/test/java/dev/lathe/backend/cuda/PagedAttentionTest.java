@@ -70,13 +70,16 @@ class PagedAttentionTest {
     }
   }
 
-  /** Head sizes of each kernel and below, groups below, of and above 16 rows, pages, windows, caps. */
+  /**
+   * Head sizes of each kernel and below, groups below, of and above 16 rows, pages, windows, caps.
+   */
   static List<AttentionCase> tensorCoreCases() {
     List<AttentionCase> cases = new ArrayList<>();
     for (DType type : new DType[] {DType.F16, DType.BF16}) {
       cases.add(AttentionCase.of(1, 1, 64, type, 16, decode(1)));
       cases.add(AttentionCase.of(4, 1, 64, type, 16, decode(16), decode(17), decode(130)));
-      cases.add(AttentionCase.of(8, 2, 128, type, 16, decode(15), decode(63), decode(64), decode(65)));
+      cases.add(
+          AttentionCase.of(8, 2, 128, type, 16, decode(15), decode(63), decode(64), decode(65)));
       cases.add(AttentionCase.of(7, 1, 48, type, 1, decode(33), decode(2)));
       cases.add(AttentionCase.of(7, 1, 80, type, 20, decode(45), decode(20), decode(200)));
       cases.add(AttentionCase.of(2, 2, 256, type, 256, decode(300), decode(70)));
@@ -91,7 +94,8 @@ class PagedAttentionTest {
     }
     for (int window : new int[] {1, 7, 16, 17, 40}) {
       cases.add(
-          AttentionCase.of(4, 1, 32, DType.F16, 16, decode(100), decode(40), decode(3), chunk(90, 5))
+          AttentionCase.of(
+                  4, 1, 32, DType.F16, 16, decode(100), decode(40), decode(3), chunk(90, 5))
               .window(window));
     }
     for (int window : new int[] {1, 15, 64, 65}) {
@@ -150,7 +154,8 @@ class PagedAttentionTest {
   @Test
   void planIsChosenByShape() {
     AttentionCase c =
-        AttentionCase.of(4, 1, 32, DType.F16, 16, decode(700), decode(1), chunk(60, 30), decode(90));
+        AttentionCase.of(
+            4, 1, 32, DType.F16, 16, decode(700), decode(1), chunk(60, 30), decode(90));
     try (CudaBench bench = new CudaBench()) {
       AttentionCase.Data data = c.make(bench);
       AttentionKernels kernels = new AttentionKernels(bench.kernels, bench.context.limits());
@@ -163,10 +168,7 @@ class PagedAttentionTest {
           AttentionCase.up(bench, data.batch()),
           bench.device(DType.U8, kernels.workspaceBytes(c.shape(), c.type())));
       AttentionCase.assertClose(
-          c.toString(),
-          bench.down(out),
-          c.expected(bench, data),
-          c.bound(data, 0x1p-22, 0x1p-22));
+          c.toString(), bench.down(out), c.expected(bench, data), c.bound(data, 0x1p-22, 0x1p-22));
     }
   }
 
@@ -259,8 +261,7 @@ class PagedAttentionTest {
   private static Tensor run(
       CudaBench bench, AttentionCase c, AttentionCase.Data data, AttentionPlan plan) {
     Tensor out =
-        bench.device(
-            DType.F32, data.qkv().size(0), (long) c.shape().heads() * c.shape().headDim());
+        bench.device(DType.F32, data.qkv().size(0), (long) c.shape().heads() * c.shape().headDim());
     Tensor workspace = bench.device(DType.F32, plan.partialFloats(c.shape()));
     new AttentionKernels(bench.kernels, bench.context.limits())
         .run(
