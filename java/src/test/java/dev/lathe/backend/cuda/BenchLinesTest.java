@@ -51,10 +51,14 @@ class BenchLinesTest {
     String[] printed = text.toString(UTF_8).split("\n");
     JsonNode line = JSON.readTree(printed[0]);
     assertThat(line.get("bench").stringValue()).isEqualTo("fill");
-    assertThat(line.get("samples_us").valueStream().mapToDouble(JsonNode::asDouble))
-        .hasSize(3)
-        .allSatisfy(sample -> assertThat(sample).isPositive());
-    assertThat(line.get("bytes").intValue()).isEqualTo(1024);
+    if (CudaDriver.kind().emulated()) {
+      assertThat(line.has("samples_us")).isFalse(); // its times are no speed
+    } else {
+      assertThat(line.get("samples_us").valueStream().mapToDouble(JsonNode::asDouble))
+          .hasSizeGreaterThan(20)
+          .allSatisfy(sample -> assertThat(sample).isPositive());
+      assertThat(line.get("bytes").intValue()).isEqualTo(1024);
+    }
     assertThat(JSON.readTree(printed[1]).get("error").stringValue()).startsWith("not a multiple");
   }
 
