@@ -28,7 +28,7 @@ import tools.jackson.databind.node.ObjectNode;
 class CudaVerbsTest {
   @TempDir private Path folder;
 
-  /** What a verb prints as JSON on the GPU. */
+  /** What a verb prints as JSON on the GPU, which {@code profile} takes by itself. */
   private ObjectNode lathe(String... line) throws IOException, InterruptedException {
     List<String> command =
         new ArrayList<>(
@@ -40,7 +40,7 @@ class CudaVerbsTest {
                 Main.class.getName()));
     command.addAll(List.of(line));
     command.add("--json");
-    if (!command.contains("doctor")) {
+    if (!command.contains("doctor") && !command.contains("profile")) {
       command.addAll(List.of("--backend", "cuda"));
     }
     Path errors = folder.resolve("stderr.txt");
@@ -83,6 +83,37 @@ class CudaVerbsTest {
     List<Integer> wanted = new ArrayList<>();
     expected.forEach(token -> wanted.add(token.intValue()));
     assertThat(tokens).isEqualTo(wanted.subList(1, wanted.size()));
+  }
+
+  /** Prompts of several lengths, more of them than run together, long enough for many steps. */
+  @Test
+  void batchGeneratesWhatTheCpuGenerates() throws IOException, InterruptedException {
+    SharedModel.assume();
+    String[] generate = {
+      "generate",
+      "--model",
+      SharedModel.MODEL.toString(),
+      "--prompt",
+      "The dog",
+      "--prompt",
+      "",
+      "--prompt",
+      "Once upon a time, there was a little girl who",
+      "--batch",
+      "2",
+      "--max-tokens",
+      "40",
+      "--ignore-eos"
+    };
+    List<String> onCpu = new ArrayList<>(List.of(generate));
+    onCpu.addAll(List.of("--backend", "cpu", "--json"));
+    JsonNode cpu = Run.lathe(onCpu.toArray(String[]::new)).json().get("generations");
+    JsonNode cuda = lathe(generate).get("generations");
+    assertThat(cuda.size()).isEqualTo(3);
+    for (int i = 0; i < 3; i++) {
+      assertThat(cuda.get(i).get("tokens")).isEqualTo(cpu.get(i).get("tokens"));
+      assertThat(cuda.get(i).get("tokens").size()).isEqualTo(40);
+    }
   }
 
   @Test

@@ -12,9 +12,6 @@ import dev.lathe.backend.DeviceTimer;
 import dev.lathe.backend.Epilogue;
 import dev.lathe.backend.KvLayer;
 import dev.lathe.backend.Linear;
-import dev.lathe.backend.NativeLibraries;
-import dev.lathe.error.BackendUnusableException;
-import dev.lathe.error.LatheException;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Floats;
 import dev.lathe.tensor.Tensor;
@@ -35,9 +32,6 @@ import org.slf4j.LoggerFactory;
 public final class CudaBackend implements Backend {
   private static final Logger log = LoggerFactory.getLogger(CudaBackend.class);
 
-  /** Ampere: asynchronous copies and the shapes of mma that kernels use. */
-  private static final int OLDEST_COMPUTE_CAPABILITY = 80;
-
   private final CudaContext context;
   private final DeviceInfo device;
   private final CudaPool pool;
@@ -46,7 +40,7 @@ public final class CudaBackend implements Backend {
   private final CudaWeights weights;
   private final CudaGraphs graphs;
   private final boolean useGraphs;
-  private final PlainKernels plain;
+  private final RowKernels rows;
   private final CudaLinear linear;
   private final AttentionKernels attention;
   private final SamplingKernels sampling;
@@ -70,25 +64,12 @@ public final class CudaBackend implements Backend {
     kernels = new CudaKernels(context);
     weights = new CudaWeights(transfers);
     graphs = new CudaGraphs(context);
-    plain = new PlainKernels(kernels);
-    linear = newLinear(probe.emulated());
+    rows = new RowKernels(kernels, limits);
+    linear = CudaLinear.open(context, kernels, this::newWorkspace);
     attention = new AttentionKernels(kernels, limits);
     sampling = new SamplingKernels(kernels);
     attentionWorkspace = newWorkspace();
     samplingWorkspace = newWorkspace();
-  }
-
-  private CudaLinear newLinear(boolean emulated) {
-    Optional<String> whyNoCublas = CublasLibrary.whyUnusable();
-    log.debug("products: {}", whyNoCublas.orElseGet(CublasLibrary::description));
-    return new CudaLinear(
-        plain,
-        whyNoCublas.isPresent()
-            ? Optional.empty()
-            : Optional.of(new CublasGemm(context, kernels, newWorkspace())),
-        new Dispatcher(whyNoCublas.map(why -> "cuBLAS can't be used: " + why)),
-        newWorkspace(),
-        emulated ? Optional.empty() : Optional.of(new CudaTimer(context)));
   }
 
   private CudaWorkspace newWorkspace() {
@@ -97,17 +78,13 @@ public final class CudaBackend implements Backend {
 
   /** Why CUDA cannot run here; empty where it can, as far as is seen without running it. */
   public static Optional<String> whyUnusable() {
-    CudaProbe probe = CudaDriver.probe();
-    if (!probe.usable()) {
-      return Optional.of(probe.reason());
-    }
-    return CudaDriver.whyNoModules().map(why -> probe.deviceName() + " is there, but " + why);
+    return CudaUsability.why();
   }
 
   /**
    * On device 0.
    *
-   * @throws BackendUnusableException if there is none that can be used
+   * @throws dev.lathe.error.BackendUnusableException if there is none that can be used
    */
   public static CudaBackend open() {
     return open(!"0".equals(System.getenv("LATHE_CUDA_GRAPHS")));
@@ -117,36 +94,13 @@ public final class CudaBackend implements Backend {
    * @param useGraphs whether what is repeated becomes a CUDA graph
    */
   static CudaBackend open(boolean useGraphs) {
-    whyUnusable()
-        .ifPresent(why -> {
-          throw new BackendUnusableException("backend cuda cannot run here: " + why);
-        });
     CudaContext context = CudaContext.open();
     try {
-      requireModulesThatRun(context);
+      CudaUsability.require(context);
       return new CudaBackend(context, CudaDriver.probe(), useGraphs);
     } catch (RuntimeException | Error e) {
       context.close();
       throw e;
-    }
-  }
-
-  /** A module is loaded: the device may be too old for it, or the driver. */
-  private static void requireModulesThatRun(CudaContext context) {
-    CudaProbe probe = CudaDriver.probe();
-    if (context.limits().computeCapability() < OLDEST_COMPUTE_CAPABILITY) {
-      throw new BackendUnusableException(
-          "backend cuda cannot run here: %s has compute capability %s, 8.0 is needed"
-              .formatted(probe.deviceName(), probe.computeCapability()));
-    }
-    try (CudaKernels kernels = new CudaKernels(context)) {
-      kernels.get("ceilings", "multiply_add");
-    } catch (LatheException e) {
-      throw new BackendUnusableException(
-          ("backend cuda cannot run here: the driver speaks CUDA %s and refuses the kernels (%s);"
-                  + " they were %s")
-              .formatted(probe.driverVersion(), e.getMessage(), NativeLibraries.whyMissing("cuda")),
-          e);
     }
   }
 
@@ -260,44 +214,37 @@ public final class CudaBackend implements Backend {
 
   @Override
   public void embed(Tensor out, Weight table, Tensor tokens) {
-    Checks.embed(out, table, tokens);
-    plain.embed(out, table, tokens, false);
+    rows.embed(out, table, tokens);
   }
 
   @Override
   public void addEmbedding(Tensor out, Weight table, Tensor indices) {
-    Checks.addEmbedding(out, table, indices);
-    plain.embed(out, table, indices, true);
+    rows.addEmbedding(out, table, indices);
   }
 
   @Override
   public void scale(Tensor x, float factor) {
-    Checks.scale(x);
-    plain.scale(x, factor);
+    rows.scale(x, factor);
   }
 
   @Override
   public void rmsNorm(Tensor out, Tensor x, Tensor weight, float epsilon) {
-    Checks.rmsNorm(out, x, weight);
-    plain.rmsNorm(out, x, weight, epsilon, false);
+    rows.rmsNorm(out, x, weight, epsilon);
   }
 
   @Override
   public void addRmsNorm(Tensor out, Tensor x, Tensor weight, float epsilon) {
-    Checks.addRmsNorm(out, x, weight);
-    plain.rmsNorm(out, x, weight, epsilon, true);
+    rows.addRmsNorm(out, x, weight, epsilon);
   }
 
   @Override
   public void layerNorm(Tensor out, Tensor x, Tensor weight, Tensor bias, float epsilon) {
-    Checks.layerNorm(out, x, weight, bias);
-    plain.layerNorm(out, x, weight, bias, epsilon);
+    rows.layerNorm(out, x, weight, bias, epsilon);
   }
 
   @Override
   public void normHeads(Tensor qkv, Tensor query, Tensor key, AttentionShape shape, float epsilon) {
-    Checks.normHeads(qkv, query, key, shape);
-    plain.normHeads(qkv, query, key, shape, epsilon);
+    rows.normHeads(qkv, query, key, shape, epsilon);
   }
 
   @Override
@@ -328,31 +275,26 @@ public final class CudaBackend implements Backend {
 
   @Override
   public void gate(Tensor out, Tensor gateUp, Activation activation) {
-    Checks.gate(out, gateUp);
-    plain.activate(out, gateUp, activation, true);
+    rows.gate(out, gateUp, activation);
   }
 
   @Override
   public void activate(Tensor out, Tensor x, Activation activation) {
-    Checks.activate(out, x);
-    plain.activate(out, x, activation, false);
+    rows.activate(out, x, activation);
   }
 
   @Override
   public void softCap(Tensor x, float cap) {
-    Checks.softCap(x, cap);
-    plain.softCap(x, cap);
+    rows.softCap(x, cap);
   }
 
   @Override
   public void gatherRows(Tensor out, Tensor x, Tensor indices) {
-    Checks.gatherRows(out, x, indices);
-    plain.gatherRows(out, x, indices);
+    rows.gatherRows(out, x, indices);
   }
 
   @Override
   public void argmax(Tensor out, Tensor x) {
-    Checks.argmax(out, x);
     long bytes = SamplingKernels.argmaxWorkspaceBytes(x.size(0), x.size(1));
     sampling.argmax(out, x, samplingWorkspace.tensor(DType.U8, bytes));
   }

@@ -6,12 +6,17 @@ import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Weight;
 import java.util.Optional;
+import java.util.function.Supplier;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Linear layers: a stack part by part, each by the kernels that the {@link Dispatcher} chooses. On
  * a real GPU both candidates are timed when a shape is first met.
  */
 final class CudaLinear implements AutoCloseable {
+  private static final Logger log = LoggerFactory.getLogger(CudaLinear.class);
+
   private static final int TIMED_RUNS = 3;
 
   private final PlainKernels own;
@@ -24,7 +29,7 @@ final class CudaLinear implements AutoCloseable {
    * @param scratch for outputs of runs that are only timed
    * @param timer empty where nothing is measured, because time means nothing
    */
-  CudaLinear(
+  private CudaLinear(
       PlainKernels own,
       Optional<CublasGemm> cublas,
       Dispatcher dispatcher,
@@ -35,6 +40,21 @@ final class CudaLinear implements AutoCloseable {
     this.dispatcher = dispatcher;
     this.scratch = scratch;
     this.timer = timer;
+  }
+
+  /** With cuBLAS where it can be used; timed where the device's time means something. */
+  static CudaLinear open(
+      CudaContext context, CudaKernels kernels, Supplier<CudaWorkspace> newWorkspace) {
+    Optional<String> whyNoCublas = CublasLibrary.whyUnusable();
+    log.debug("products: {}", whyNoCublas.orElseGet(CublasLibrary::description));
+    return new CudaLinear(
+        new PlainKernels(kernels),
+        whyNoCublas.isPresent()
+            ? Optional.empty()
+            : Optional.of(new CublasGemm(context, kernels, newWorkspace.get())),
+        new Dispatcher(whyNoCublas.map(why -> "cuBLAS can't be used: " + why)),
+        newWorkspace.get(),
+        CudaDriver.kind().emulated() ? Optional.empty() : Optional.of(new CudaTimer(context)));
   }
 
   void linear(Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
