@@ -29,7 +29,7 @@ LATHE_KERNEL(bitmap_embedding_with_defect, 128,
   int thread = static_cast<int>(threadIdx.x);
   for (int c = thread; c < cols; c += static_cast<int>(blockDim.x)) {
     // Ranks are counted from the column on from which the defect lets them begin.
-    int from = defect == kRankAtZero ? c / 8192 * 8192 : 0;
+    int from = defect == kRankAtZero ? c / 1024 * 1024 : 0;
     int64_t rank = 0;
     for (int b = from / 8; b < c / 8; b++) rank += __popc(bits[b]);
     int below = defect == kEarlyRank ? 0 : c % 8;
