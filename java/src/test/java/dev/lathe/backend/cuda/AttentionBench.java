@@ -137,8 +137,7 @@ public final class AttentionBench {
     try (CudaBench bench = new CudaBench();
         CudaGraphs graphs = new CudaGraphs(bench.context);
         CudaTimer timer = new CudaTimer(bench.context)) {
-      int copies =
-          emulated ? 2 : Math.clamp(Math.ceilDiv(CACHE_BYTES, work.cacheBytes()), 2, 512);
+      int copies = emulated ? 2 : Math.clamp(Math.ceilDiv(CACHE_BYTES, work.cacheBytes()), 2, 512);
       Runner runner = new Runner(bench, work, copies);
       line.put("difference", runner.check());
       if (emulated) {
