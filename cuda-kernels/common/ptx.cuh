@@ -300,3 +300,20 @@ __device__ __forceinline__ uint4 load_once_16(const void* from) {
   return value;
 #endif
 }
+
+/** Byte `i` of four, 128 added to each as a signed one, over 2^23: the float 8388608 + 128 + byte. */
+__device__ __forceinline__ float biased_byte(uint32_t flipped, int i) {
+  return __uint_as_float(__byte_perm(flipped, 0x4b000000u, 0x7440u | static_cast<unsigned>(i)));
+}
+
+/** Two numbers rounded to bf16, the first in the lower half. */
+__device__ __forceinline__ uint32_t pack_bf16(float first, float second) {
+#ifdef LATHE_EMULATOR
+  return static_cast<uint32_t>(__bfloat16_as_ushort(__float2bfloat16_rn(first))) |
+         static_cast<uint32_t>(__bfloat16_as_ushort(__float2bfloat16_rn(second))) << 16;
+#else
+  uint32_t packed;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(second), "f"(first));
+  return packed;
+#endif
+}

@@ -15,7 +15,10 @@ import java.util.Optional;
 final class Plan {
   /** Main methods among the tests' classes that time kernels; each prints JSON lines. */
   private static final List<String> BENCHES =
-      List.of("dev.lathe.backend.cuda.KernelBench", "dev.lathe.backend.cuda.AttentionBench");
+      List.of(
+          "dev.lathe.backend.cuda.CublasBench",
+          "dev.lathe.backend.cuda.KernelBench",
+          "dev.lathe.backend.cuda.AttentionBench");
 
   /** What {@code torch_peers.py} can be asked for. */
   private static final List<String> PEERS =
@@ -124,8 +127,10 @@ final class Plan {
             sanitizer.get(),
             "--tool",
             tool,
-            "--target-processes=application-only",
-            "--error-exitcode=86");
+            "--target-processes",
+            "application-only",
+            "--error-exitcode",
+            "86");
     return test("sanitize", className, wrapper, seconds(480));
   }
 
