@@ -44,7 +44,9 @@ final class Sparse24Kernels {
     return Math.ceilDiv(rows, TILE_ROWS) * Math.ceilDiv(cols, SLAB);
   }
 
-  /** Bytes of {@link Weights#values}, to be aligned to 16: half of the dense ones, padded to tiles. */
+  /**
+   * Bytes of {@link Weights#values}, to be aligned to 16: half of the dense ones, padded to tiles.
+   */
   static long valueBytes(DType dtype, long rows, long cols) {
     return slabs(rows, cols) * LANES * 16 * dtype.bytes();
   }

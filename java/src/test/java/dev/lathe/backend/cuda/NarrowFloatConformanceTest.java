@@ -40,11 +40,13 @@ class NarrowFloatConformanceTest {
     /** a b + c, rounded once. */
     int fused(float a, float b, float c) {
       float simple = Math.fma(a, b, c);
-      if (Float.isNaN(simple) || Float.isInfinite(a) || Float.isInfinite(b) || Float.isInfinite(c)) {
+      if (Float.isNaN(simple)
+          || Float.isInfinite(a)
+          || Float.isInfinite(b)
+          || Float.isInfinite(c)) {
         return round(simple);
       }
-      BigDecimal exact =
-          new BigDecimal(a).multiply(new BigDecimal(b)).add(new BigDecimal(c));
+      BigDecimal exact = new BigDecimal(a).multiply(new BigDecimal(b)).add(new BigDecimal(c));
       return exact.signum() == 0 ? round(simple) : round(toOdd(exact));
     }
 
@@ -97,7 +99,8 @@ class NarrowFloatConformanceTest {
         float c = format.widen(z[i]);
         same(Float.floatToIntBits(a), nan32(actual[first * COUNT + i]), "widened", i);
         same(format.fused(a, 1, b), narrow(format, actual[(first + 1) * COUNT + i]), "sum", i);
-        same(format.fused(a, b, -0f), narrow(format, actual[(first + 2) * COUNT + i]), "product", i);
+        same(
+            format.fused(a, b, -0f), narrow(format, actual[(first + 2) * COUNT + i]), "product", i);
         same(format.fused(a, b, c), narrow(format, actual[(first + 3) * COUNT + i]), "fma", i);
         same(
             format.round(Float.intBitsToFloat(x[i] << 16 | y[i])),
@@ -142,9 +145,7 @@ class NarrowFloatConformanceTest {
     int exponent = (code & 0x7f) >> fractionBits;
     double fraction = (code & (1 << fractionBits) - 1) / (double) (1 << fractionBits);
     double magnitude =
-        exponent == 0
-            ? Math.scalb(fraction, 1 - bias)
-            : Math.scalb(1 + fraction, exponent - bias);
+        exponent == 0 ? Math.scalb(fraction, 1 - bias) : Math.scalb(1 + fraction, exponent - bias);
     return (code & 0x80) == 0 ? magnitude : -magnitude;
   }
 

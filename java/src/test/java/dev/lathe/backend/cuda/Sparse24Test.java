@@ -23,9 +23,17 @@ class Sparse24Test {
   /** Tails of rows, tokens and columns; one slab and many; fours that keep none, one or two. */
   @ParameterizedTest
   @CsvSource({
-    "F16, 1, 1, 8, false", "F16, 1, 16, 64, true", "F16, 33, 17, 72, true", "F16, 5, 40, 648, false",
-    "BF16, 1, 16, 256, false", "BF16, 32, 31, 264, true", "BF16, 65, 16, 328, true",
-    "I8, 1, 1, 16, false", "I8, 8, 16, 64, true", "I8, 33, 35, 336, true", "I8, 4, 16, 1040, false",
+    "F16, 1, 1, 8, false",
+    "F16, 1, 16, 64, true",
+    "F16, 33, 17, 72, true",
+    "F16, 5, 40, 648, false",
+    "BF16, 1, 16, 256, false",
+    "BF16, 32, 31, 264, true",
+    "BF16, 65, 16, 328, true",
+    "I8, 1, 1, 16, false",
+    "I8, 8, 16, 64, true",
+    "I8, 33, 35, 336, true",
+    "I8, 4, 16, 1040, false",
   })
   void equalsTheDenseProduct(DType type, int tokens, int rows, int cols, boolean biased) {
     for (String order : CudaBench.orders()) {
@@ -48,7 +56,8 @@ class Sparse24Test {
         put(weight, 18 * 80 + column, 3);
       }
       Tensor dense = bench.up(minusOne(bench));
-      new Sparse24Kernels(bench.kernels).compress(room(bench, type, 20, 80), dense, bench.up(weight));
+      new Sparse24Kernels(bench.kernels)
+          .compress(room(bench, type, 20, 80), dense, bench.up(weight));
       long first = bench.down(dense).memory().get(ValueLayout.JAVA_LONG, 0);
       assertThatThrownBy(() -> Sparse24Kernels.refuseDense("layers.0.up", 80, first))
           .isInstanceOf(InvalidInputException.class)
@@ -122,7 +131,10 @@ class Sparse24Test {
     for (int four = 0; four < rows * cols / 4; four++) {
       int kept = random.nextInt(8) == 0 ? random.nextInt(2) : 2;
       for (int i = 0; i < kept; i++) {
-        put(weight, 4L * four + random.nextInt(4), draw(random, type)); // the same place twice keeps one
+        put(
+            weight,
+            4L * four + random.nextInt(4),
+            draw(random, type)); // the same place twice keeps one
       }
     }
     return weight;
