@@ -51,6 +51,7 @@ void BlockRunner::begin(GridRun& run, unsigned long block) {
   threads_.resize(std::max<size_t>(threads_.size(), count_));
   free_stacks_.clear();
   for (auto& stack : stacks_) free_stacks_.push_back(stack.get());
+  async_.assign(count_, {});
   exited_ = at_barrier_ = polls_ = 0;
   progress_ = parked_ = false;
   fault_ = unwritten_ = Fault();

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "async_copy.h"
 #include "fault.h"
 #include "fiber.h"
 #include "grid.h"
@@ -51,6 +52,10 @@ class BlockRunner {
   uint64_t shuffle(uint32_t mask, uint64_t value, unsigned source);
   uint32_t ballot(uint32_t mask, bool predicate);
   void collective(uint32_t mask, void* mine, WarpFunction* function, const void* context);
+  void async_copy(uintptr_t to, uintptr_t from, unsigned bytes, unsigned source_bytes, const void* code);
+  void async_commit();
+  void async_wait(unsigned groups, const void* code);
+  void async_wait_all(const void* code);
   void fence();
   void* shared(const void* site, size_t bytes, size_t alignment);
   void* dynamic_shared() const { return reinterpret_cast<void*>(dynamic_shared_); }
@@ -107,6 +112,7 @@ class BlockRunner {
   void park();
   [[noreturn]] void stop();
   uintptr_t place_shared(size_t bytes, size_t alignment);
+  void finish(const AsyncCopy& copy, const void* code);
   void next_interval();
   bool is_mine(uint32_t interval) const;
   void access_window(uintptr_t address, size_t bytes, Access kind);
@@ -125,6 +131,7 @@ class BlockRunner {
   std::vector<CudaThread> threads_;
   std::vector<std::unique_ptr<Stack>> stacks_;
   std::vector<Stack*> free_stacks_;
+  std::vector<AsyncCopies> async_;  // by thread
   std::array<Warp, kMaxThreads / kWarp> warps_;
   RunnableSet runnable_;
   unsigned count_ = 0;

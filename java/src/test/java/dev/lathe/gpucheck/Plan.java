@@ -127,8 +127,10 @@ final class Plan {
             sanitizer.get(),
             "--tool",
             tool,
-            "--target-processes=application-only",
-            "--error-exitcode=86");
+            "--target-processes",
+            "application-only",
+            "--error-exitcode",
+            "86");
     return test("sanitize", className, wrapper, seconds(480));
   }
 

@@ -53,7 +53,7 @@ record Report(Machine machine, String commit, String date, List<Outcome> outcome
                   outcome.id(), outcome.status().text(), outcome.seconds(), detail(outcome)));
     }
     timings(text);
-    models(text);
+    text.append(new ModelTable(outcomes).markdown(bandwidth()));
     return text.toString();
   }
 
@@ -155,44 +155,6 @@ record Report(Machine machine, String commit, String date, List<Outcome> outcome
       text.append("\n## Not computed\n\n");
       lines.forEach(text::append);
     }
-  }
-
-  /**
-   * Whole models: tokens a second after the first one, and the share of bandwidth of their weights.
-   */
-  private void models(StringBuilder text) {
-    Map<String, List<Double>> runs = new LinkedHashMap<>();
-    Map<String, Long> weights = new LinkedHashMap<>();
-    for (Outcome outcome : outcomes) {
-      if (!outcome.id().startsWith("models.") || outcome.data().isEmpty()) {
-        continue;
-      }
-      String name = outcome.id().substring("models.".length()).replaceAll("\\.[^.]*$", "");
-      JsonNode data = outcome.data().get(0);
-      if (data.path("tpot_ms").isNumber()) {
-        runs.computeIfAbsent(name, _ -> new ArrayList<>()).add(data.get("tpot_ms").asDouble());
-      }
-      if (data.path("weights_bytes").isNumber()) {
-        weights.put(name, data.get("weights_bytes").asLong());
-      }
-    }
-    if (runs.isEmpty()) {
-      return;
-    }
-    OptionalDouble bandwidth = bandwidth();
-    text.append(
-        "\n## Models\n\nOne sequence, greedy; median of the runs, each a process.\n\n| model | tokens/s | ms a token | weights read, of bandwidth |\n|---|---|---|---|\n");
-    runs.forEach((name, times) -> {
-      double median = times.stream().sorted().skip(times.size() / 2).findFirst().orElseThrow();
-      String share =
-          weights.containsKey(name) && bandwidth.isPresent()
-              ? "%.1f %%"
-                  .formatted(100 * weights.get(name) / median / 1e6 / bandwidth.getAsDouble())
-              : "";
-      text.append(
-          String.format(
-              Locale.ROOT, "| %s | %.1f | %s | %s |%n", name, 1e3 / median, times, share));
-    });
   }
 
   /** What doctor measured on the device. */

@@ -285,7 +285,7 @@ record AttentionPlan(List<Launch> launches) {
       String name, int rows, DeviceLimits limits, AttentionShape shape, DType type) {
     int columns = Math.ceilDiv(shape.headDim(), 4) * 4;
     for (int keys = 32; keys >= 1; keys /= 2) {
-      long bytes = 4 * (128 + 2L * rows * columns + 33L * (rows + 4) + 2L * keys * (columns + 4));
+      long bytes = 4 * (128 + 2L * rows * columns + 35L * (rows + 4) + 2L * keys * (columns + 4));
       if (bytes <= limits.sharedBytesPerBlock()) {
         return new Launch(
             "paged_attention_general",
