@@ -18,24 +18,28 @@
 namespace {
 
 /** This thread's part of the sum of term(x) over a row. */
-template <class Term>
-__device__ __forceinline__ float sum_of(const float* x, int cols, int first, int stride, bool by_fours, Term term) {
+template <bool kFours, class Term>
+__device__ __forceinline__ float sum_of(const float* x, int cols, int first, int stride, Term term) {
   float sum = 0;
-  if (by_fours) {
+  if constexpr (kFours) {
+#pragma unroll 2
     for (int i = first; i < cols / 4; i += stride) {
       Four<float> four = load_four(x + 4 * i);
 #pragma unroll
       for (int j = 0; j < 4; j++) sum += term(four.values[j]);
     }
   } else {
+#pragma unroll 2
     for (int c = first; c < cols; c += stride) sum += term(x[c]);
   }
   return sum;
 }
 
+template <bool kFours>
 __device__ __forceinline__ void finish(float* out, const float* x, const float* w, const float* b, float mean,
-                                       float factor, int cols, int first, int stride, bool by_fours) {
-  if (by_fours) {
+                                       float factor, int cols, int first, int stride) {
+  if constexpr (kFours) {
+#pragma unroll 1  // more would spill registers
     for (int i = first; i < cols / 4; i += stride) {
       Four<float> four = load_four(x + 4 * i), weight = load_four(w + 4 * i), bias = load_four(b + 4 * i);
 #pragma unroll
@@ -44,6 +48,7 @@ __device__ __forceinline__ void finish(float* out, const float* x, const float* 
       store_four(out + 4 * i, four);
     }
   } else {
+#pragma unroll 1
     for (int c = first; c < cols; c += stride) out[c] = (x[c] - mean) * factor * w[c] + b[c];
   }
 }
@@ -53,35 +58,51 @@ __device__ __forceinline__ bool all_by_fours(const float* out, const float* x, c
   return cols % 4 == 0 && is_aligned16(out) && is_aligned16(x) && is_aligned16(w) && is_aligned16(b);
 }
 
+template <bool kFours>
+__device__ __forceinline__ void warp_rows(float* out, const float* x, const float* w, const float* b, int64_t rows,
+                                          int cols, float eps) {
+  int lane = static_cast<int>(threadIdx.x) % 32, warps = static_cast<int>(blockDim.x) / 32;
+  float n = static_cast<float>(cols);
+  for (int64_t row = static_cast<int64_t>(blockIdx.x) * warps + threadIdx.x / 32; row < rows;
+       row += static_cast<int64_t>(gridDim.x) * warps) {
+    const float* x_row = x + row * cols;
+    float mean = warp_sum(sum_of<kFours>(x_row, cols, lane, 32, [](float value) { return value; })) / n;
+    float squares = warp_sum(
+        sum_of<kFours>(x_row, cols, lane, 32, [=](float value) { return (value - mean) * (value - mean); }));
+    finish<kFours>(out + row * cols, x_row, w, b, mean, rsqrtf(squares / n + eps), cols, lane, 32);
+  }
+}
+
+template <bool kFours>
+__device__ __forceinline__ void block_rows(float* out, const float* x, const float* w, const float* b, int64_t rows,
+                                           int cols, float eps) {
+  int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
+  float n = static_cast<float>(cols);
+  for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
+    const float* x_row = x + row * cols;
+    float mean = block_sum(sum_of<kFours>(x_row, cols, thread, threads, [](float value) { return value; })) / n;
+    __syncthreads();  // block_sum's memory is free again
+    float squares = block_sum(
+        sum_of<kFours>(x_row, cols, thread, threads, [=](float value) { return (value - mean) * (value - mean); }));
+    finish<kFours>(out + row * cols, x_row, w, b, mean, rsqrtf(squares / n + eps), cols, thread, threads);
+    __syncthreads();
+  }
+}
+
 }  // namespace
 
 LATHE_KERNEL(layer_norm_warp_f32, 512,
              (float* out, const float* x, const float* w, const float* b, int64_t rows, int cols, float eps)) {
-  bool by_fours = all_by_fours(out, x, w, b, cols);
-  int lane = static_cast<int>(threadIdx.x) % 32, warps = static_cast<int>(blockDim.x) / 32;
-  for (int64_t row = static_cast<int64_t>(blockIdx.x) * warps + threadIdx.x / 32; row < rows;
-       row += static_cast<int64_t>(gridDim.x) * warps) {
-    const float* x_row = x + row * cols;
-    float n = static_cast<float>(cols);
-    float mean = warp_sum(sum_of(x_row, cols, lane, 32, by_fours, [](float value) { return value; })) / n;
-    float squares = warp_sum(sum_of(x_row, cols, lane, 32, by_fours,
-                                    [=](float value) { return (value - mean) * (value - mean); }));
-    finish(out + row * cols, x_row, w, b, mean, rsqrtf(squares / n + eps), cols, lane, 32, by_fours);
-  }
+  if (all_by_fours(out, x, w, b, cols))
+    warp_rows<true>(out, x, w, b, rows, cols, eps);
+  else
+    warp_rows<false>(out, x, w, b, rows, cols, eps);
 }
 
 LATHE_KERNEL(layer_norm_block_f32, 512,
              (float* out, const float* x, const float* w, const float* b, int64_t rows, int cols, float eps)) {
-  bool by_fours = all_by_fours(out, x, w, b, cols);
-  int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
-  for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
-    const float* x_row = x + row * cols;
-    float n = static_cast<float>(cols);
-    float mean = block_sum(sum_of(x_row, cols, thread, threads, by_fours, [](float value) { return value; })) / n;
-    __syncthreads();  // block_sum's memory is free again
-    float squares = block_sum(sum_of(x_row, cols, thread, threads, by_fours,
-                                     [=](float value) { return (value - mean) * (value - mean); }));
-    finish(out + row * cols, x_row, w, b, mean, rsqrtf(squares / n + eps), cols, thread, threads, by_fours);
-    __syncthreads();
-  }
+  if (all_by_fours(out, x, w, b, cols))
+    block_rows<true>(out, x, w, b, rows, cols, eps);
+  else
+    block_rows<false>(out, x, w, b, rows, cols, eps);
 }

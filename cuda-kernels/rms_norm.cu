@@ -18,10 +18,10 @@
 namespace {
 
 /** This thread's part of the row's sum of squares: packs, or single values, `first`, `first + stride`, ... */
-template <class T>
-__device__ __forceinline__ float squares(const T* x, int cols, int first, int stride, bool packed) {
+template <bool kPacked, class T>
+__device__ __forceinline__ float squares(const T* x, int cols, int first, int stride) {
   float sum = 0;
-  if (packed) {
+  if constexpr (kPacked) {
     const Pack<T>* packs = reinterpret_cast<const Pack<T>*>(x);
     for (int i = first; i < cols / Pack<T>::kCount; i += stride) {
       Pack<T> pack = packs[i];
@@ -40,10 +40,9 @@ __device__ __forceinline__ float squares(const T* x, int cols, int first, int st
   return sum;
 }
 
-template <bool kAdd, class T>
-__device__ __forceinline__ void scale(T* out, const T* x, const T* w, float factor, int cols, int first, int stride,
-                                      bool packed) {
-  if (packed) {
+template <bool kPacked, bool kAdd, class T>
+__device__ __forceinline__ void scale(T* out, const T* x, const T* w, float factor, int cols, int first, int stride) {
+  if constexpr (kPacked) {
     Pack<T>* out_packs = reinterpret_cast<Pack<T>*>(out);
     const Pack<T>* packs = reinterpret_cast<const Pack<T>*>(x);
     const Pack<T>* weights = reinterpret_cast<const Pack<T>*>(w);
@@ -73,28 +72,43 @@ __device__ __forceinline__ bool all_packed(const T* out, const T* x, const T* w,
   return cols % Pack<T>::kCount == 0 && is_aligned16(out) && is_aligned16(x) && is_aligned16(w);
 }
 
-template <bool kAdd = false, class T>
-__device__ __forceinline__ void rms_norm_warp(T* out, const T* x, const T* w, int64_t rows, int cols, float eps) {
-  bool packed = all_packed(out, x, w, cols);
+template <bool kPacked, bool kAdd, class T>
+__device__ __forceinline__ void warp_rows(T* out, const T* x, const T* w, int64_t rows, int cols, float eps) {
   int lane = threadIdx.x % 32, warps = blockDim.x / 32;
   for (int64_t row = static_cast<int64_t>(blockIdx.x) * warps + threadIdx.x / 32; row < rows;
        row += static_cast<int64_t>(gridDim.x) * warps) {
     const T* x_row = x + row * cols;
-    float sum = warp_sum(squares(x_row, cols, lane, 32, packed));
-    scale<kAdd>(out + row * cols, x_row, w, rsqrtf(sum / static_cast<float>(cols) + eps), cols, lane, 32, packed);
+    float sum = warp_sum(squares<kPacked>(x_row, cols, lane, 32));
+    scale<kPacked, kAdd>(out + row * cols, x_row, w, rsqrtf(sum / static_cast<float>(cols) + eps), cols, lane, 32);
+  }
+}
+
+template <bool kPacked, bool kAdd, class T>
+__device__ __forceinline__ void block_rows(T* out, const T* x, const T* w, int64_t rows, int cols, float eps) {
+  int thread = threadIdx.x, threads = blockDim.x;
+  for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
+    const T* x_row = x + row * cols;
+    float sum = block_sum(squares<kPacked>(x_row, cols, thread, threads));
+    scale<kPacked, kAdd>(out + row * cols, x_row, w, rsqrtf(sum / static_cast<float>(cols) + eps), cols, thread,
+                         threads);
+    __syncthreads();  // block_sum's memory is free again
   }
 }
 
 template <bool kAdd = false, class T>
+__device__ __forceinline__ void rms_norm_warp(T* out, const T* x, const T* w, int64_t rows, int cols, float eps) {
+  if (all_packed(out, x, w, cols))
+    warp_rows<true, kAdd>(out, x, w, rows, cols, eps);
+  else
+    warp_rows<false, kAdd>(out, x, w, rows, cols, eps);
+}
+
+template <bool kAdd = false, class T>
 __device__ __forceinline__ void rms_norm_block(T* out, const T* x, const T* w, int64_t rows, int cols, float eps) {
-  bool packed = all_packed(out, x, w, cols);
-  int thread = threadIdx.x, threads = blockDim.x;
-  for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
-    const T* x_row = x + row * cols;
-    float sum = block_sum(squares(x_row, cols, thread, threads, packed));
-    scale<kAdd>(out + row * cols, x_row, w, rsqrtf(sum / static_cast<float>(cols) + eps), cols, thread, threads, packed);
-    __syncthreads();  // block_sum's memory is free again
-  }
+  if (all_packed(out, x, w, cols))
+    block_rows<true, kAdd>(out, x, w, rows, cols, eps);
+  else
+    block_rows<false, kAdd>(out, x, w, rows, cols, eps);
 }
 
 }  // namespace

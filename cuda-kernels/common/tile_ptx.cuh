@@ -132,3 +132,37 @@ __device__ __forceinline__ void cp_async_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 #endif
 }
+
+/** 16 bytes that no one writes meanwhile and that are read once: they take no room in L1. */
+__device__ __forceinline__ uint4 load_streaming(const void* from) {
+#ifdef LATHE_EMULATOR
+  return *static_cast<const uint4*>(from);
+#else
+  uint4 loaded;
+  asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];"
+               : "=r"(loaded.x), "=r"(loaded.y), "=r"(loaded.z), "=r"(loaded.w)
+               : "l"(from));
+  return loaded;
+#endif
+}
+
+/** Byte `i` of four, 128 added to each as a signed one, over 2^23: the float 8388608 + 128 + byte. */
+__device__ __forceinline__ float biased_byte(uint32_t flipped, int i) {
+#ifdef LATHE_EMULATOR
+  return __uint_as_float(0x4b000000u | (flipped >> 8 * i & 0xffu));
+#else
+  return __uint_as_float(__byte_perm(flipped, 0x4b000000u, 0x7440u | static_cast<unsigned>(i)));
+#endif
+}
+
+/** Two numbers rounded to bf16, the first in the lower half. */
+__device__ __forceinline__ uint32_t pack_bf16(float first, float second) {
+#ifdef LATHE_EMULATOR
+  return static_cast<uint32_t>(__float2bfloat16_rn(first).bits) |
+         static_cast<uint32_t>(__float2bfloat16_rn(second).bits) << 16;
+#else
+  uint32_t packed;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(second), "f"(first));
+  return packed;
+#endif
+}

@@ -65,7 +65,7 @@ class BlockRunner {
 
   struct CudaThread {
     void* stack_pointer = nullptr;
-    std::unique_ptr<Stack> stack = std::make_unique<Stack>();
+    Stack* stack = nullptr;  // from its first step on
     Dim3 index;
     bool exited = false;
     // What it polled last, and what was there.
@@ -95,8 +95,9 @@ class BlockRunner {
 
   void end_block();
   [[noreturn]] static void thread_main();
-  void thread_returned();
+  bool thread_returned();
   void go_on(int next);
+  void* start(CudaThread& thread);
   void release_barrier();
   uint64_t meet(WarpOperation operation, uint32_t mask, uint64_t value, unsigned source);
   bool complete(unsigned warp, unsigned lane);
@@ -109,6 +110,10 @@ class BlockRunner {
   void next_interval();
   bool is_mine(uint32_t interval) const;
   void access_window(uintptr_t address, size_t bytes, Access kind);
+  template <bool kShared, bool kWrite>
+  bool mark_plain(uintptr_t address, size_t bytes);
+  bool is_plain_access(uintptr_t address, size_t bytes, bool shared, Access kind);
+  Cell merged_reader(const Cell& before, Cell mine, bool shared) const;
   bool examine(uintptr_t address, size_t bytes, size_t whole_bytes, Access kind, Fault* fault);
   void check_streams(uintptr_t address, size_t bytes, Access kind);
   Fault out_of_bounds(uintptr_t address, size_t bytes, Access kind);
@@ -118,6 +123,8 @@ class BlockRunner {
   Memory* memory_;
   const uintptr_t arena_;  // of its shared memory
   std::vector<CudaThread> threads_;
+  std::vector<std::unique_ptr<Stack>> stacks_;
+  std::vector<Stack*> free_stacks_;
   std::array<Warp, kMaxThreads / kWarp> warps_;
   RunnableSet runnable_;
   unsigned count_ = 0;

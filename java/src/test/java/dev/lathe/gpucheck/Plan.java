@@ -15,7 +15,10 @@ import java.util.Optional;
 final class Plan {
   /** Main methods among the tests' classes that time kernels; each prints JSON lines. */
   private static final List<String> BENCHES =
-      List.of("dev.lathe.backend.cuda.KernelBench", "dev.lathe.backend.cuda.AttentionBench");
+      List.of(
+          "dev.lathe.backend.cuda.CublasBench",
+          "dev.lathe.backend.cuda.KernelBench",
+          "dev.lathe.backend.cuda.AttentionBench");
 
   /** What {@code torch_peers.py} can be asked for. */
   private static final List<String> PEERS =

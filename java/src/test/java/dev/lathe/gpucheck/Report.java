@@ -93,6 +93,7 @@ record Report(Machine machine, String commit, String date, List<Outcome> outcome
                 rows.computeIfAbsent(t.bench() + " | " + t.shape(), _ -> new ArrayList<>()).add(t));
       }
     }
+    refusals(text);
     if (rows.isEmpty()) {
       return;
     }
@@ -132,6 +133,28 @@ record Report(Machine machine, String commit, String date, List<Outcome> outcome
                 ratio));
       }
     });
+  }
+
+  /** Shapes that a side can't compute, in its own words. */
+  private void refusals(StringBuilder text) {
+    List<String> lines = new ArrayList<>();
+    for (Outcome outcome : outcomes) {
+      for (JsonNode line : outcome.data()) {
+        if (line.path("error").isString()) {
+          lines.add(
+              "* %s %s by %s: %s%n"
+                  .formatted(
+                      line.path("bench").asString(""),
+                      line.path("shape").asString(""),
+                      line.path("side").asString(""),
+                      line.get("error").stringValue()));
+        }
+      }
+    }
+    if (!lines.isEmpty()) {
+      text.append("\n## Not computed\n\n");
+      lines.forEach(text::append);
+    }
   }
 
   /**

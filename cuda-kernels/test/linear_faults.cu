@@ -1,0 +1,45 @@
+/* A linear layer with one mistake, on purpose: what the comparison with the reference must catch.
+ *
+ * Only g++ compiles it. LinearKernelsTest expects `defect` 0 to pass and each other one to be found.
+ */
+#include "../common/gemv.cuh"
+
+namespace {
+
+enum Defect {
+  kNone,
+  kLastColumnMissed,
+  kScaleOfNextRow,
+  kScaleOfFirstGroup,
+  kBiasTwice,
+  kZeroPointIgnored,
+  kOutputReplaced,
+  kLastColumnTwice,
+  kFirstTokenForAll
+};
+
+}  // namespace
+
+/** A thread an output, weights in INT8. */
+LATHE_KERNEL(linear_int8_with_defect, 256,
+             (LINEAR_TENSORS, const int8_t* values, int64_t w_stride, const void* scale_values, const int8_t* zeros,
+              int scales_are_bf16, int groups, int group_size, int64_t rows, int cols, int defect)) {
+  Product p = LINEAR_PRODUCT;
+  Scales scales = {scale_values, defect == kZeroPointIgnored ? nullptr : zeros, scales_are_bf16, groups, group_size};
+  int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (row >= rows) return;
+  if (defect == kOutputReplaced) p.add = 0;
+  for (int t = 0; t < batch; t++) {
+    const float* from = x + (defect == kFirstTokenForAll ? 0 : t) * x_stride;
+    float sum = 0;
+    for (int i = 0; i < cols - (defect == kLastColumnMissed) + (defect == kLastColumnTwice); i++) {
+      int c = smaller(i, cols - 1);
+      int group = defect == kScaleOfFirstGroup ? 0 : c / group_size;
+      int64_t scaled_by = defect == kScaleOfNextRow ? (row + 1) % rows : row;
+      float w = (static_cast<float>(values[row * w_stride + c]) - scales.zero(row, group)) * scales.scale(scaled_by, group);
+      sum = fmaf(from[c], w, sum);
+    }
+    if (defect == kBiasTwice && bias != nullptr) sum += bias[row];
+    finish(p, row, t, sum);
+  }
+}

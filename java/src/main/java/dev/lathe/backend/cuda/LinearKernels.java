@@ -1,0 +1,121 @@
+package dev.lathe.backend.cuda;
+
+import dev.lathe.backend.Checks;
+import dev.lathe.backend.Epilogue;
+import dev.lathe.backend.Linear;
+import dev.lathe.tensor.DType;
+import dev.lathe.tensor.Tensor;
+import dev.lathe.tensor.Weight;
+
+/**
+ * Linear layers by own kernels: up to 8 rows of x, and bitmaps of more, by linear_dense.cu,
+ * linear_int8.cu and linear_bitmap.cu ({@link LinearPlan}); more rows by linear_tiles.cu and
+ * linear_tiles_f32.cu ({@link TilePlan}). Geometry depends on shapes only, so that a captured step
+ * can be replayed.
+ */
+final class LinearKernels {
+  /** Rows that one pass over the weights multiplies. */
+  static final int PASS_ROWS = 8;
+
+  private static final int BITMAP_THREADS = 128;
+
+  private final CudaKernels kernels;
+  private final DeviceLimits limits;
+
+  LinearKernels(CudaKernels kernels, DeviceLimits limits) {
+    this.kernels = kernels;
+    this.limits = limits;
+  }
+
+  /**
+   * {@link dev.lathe.backend.Backend#linear}.
+   *
+   * @param out [tokens, outputs] and {@code x} [tokens, inputs], F32; rows may be strided
+   * @param layer its weight in one of the formats, rows of dense and INT8 values may be strided; no
+   *     stack
+   */
+  void linear(Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
+    Checks.linear(out, x, layer);
+    if (x.size(0) > PASS_ROWS && TilePlan.multiplies(layer.weight())) {
+      tiles(out, x, layer, epilogue);
+      return;
+    }
+    for (long from = 0; from < x.size(0); from += PASS_ROWS) {
+      long to = Math.min(from + PASS_ROWS, x.size(0));
+      pass(out.rows(from, to), x.rows(from, to), layer, epilogue);
+    }
+  }
+
+  private void tiles(Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
+    TilePlan plan = TilePlan.of(limits, layer.weight(), x.size(0));
+    CudaKernel kernel = start(plan.module(), plan.kernel(), out, x, layer, epilogue);
+    weight(kernel, layer.weight());
+    if (plan.xRows() > 0) {
+      kernel.i32(plan.xRows());
+    }
+    kernel.launch(plan.blocks(), 1, 1, plan.threads(), plan.sharedBytes());
+  }
+
+  private void pass(Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
+    switch (layer.weight()) {
+      case Weight.Dense _, Weight.Int8 _ -> {
+        LinearPlan plan = LinearPlan.of(limits, layer.weight(), Math.toIntExact(x.size(0)));
+        weight(start(plan.module(), plan.kernel(), out, x, layer, epilogue), layer.weight())
+            .i32(plan.warpsPerRow())
+            .i32(plan.tileColumns())
+            .launch(plan.blocks(), 1, 1, LinearPlan.THREADS, plan.sharedBytes());
+      }
+      case Weight.Bitmap bitmap -> bitmap(out, x, layer, epilogue, bitmap);
+      case Weight.Stacked _ ->
+          throw new IllegalArgumentException("a stack of matrices is multiplied part by part");
+    }
+  }
+
+  private void bitmap(Tensor out, Tensor x, Linear layer, Epilogue epilogue, Weight.Bitmap weight) {
+    String kernel =
+        "linear_bitmap_%s_%d"
+            .formatted(LinearPlan.name(weight.values().dtype()), x.size(0) == 1 ? 1 : PASS_ROWS);
+    start("linear_bitmap", kernel, out, x, layer, epilogue)
+        .pointer(weight.bitmap())
+        .pointer(weight.rowOffsets())
+        .pointer(weight.values())
+        .pointer(weight.scales().map(Tensor::address).orElse(0L))
+        .pointer(weight.zeroPoints().map(Tensor::address).orElse(0L))
+        .i32(weight.scales().filter(scales -> scales.dtype() == DType.BF16).isPresent() ? 1 : 0)
+        .i64(layer.outputs())
+        .i32(Math.toIntExact(layer.inputs()))
+        .launch(Math.ceilDiv(layer.outputs(), BITMAP_THREADS / 32), 1, 1, BITMAP_THREADS, 0);
+  }
+
+  /** What the arguments of every kernel begin with. */
+  private CudaKernel start(
+      String module, String kernel, Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
+    return kernels
+        .get(module, kernel)
+        .pointer(out)
+        .i64(out.rowStride())
+        .pointer(x)
+        .i64(x.rowStride())
+        .pointer(layer.bias().map(Tensor::address).orElse(0L))
+        .i32(Math.toIntExact(x.size(0)))
+        .i32(epilogue == Epilogue.ADD ? 1 : 0);
+  }
+
+  /** Dense or INT8 values, with their scales, and the weight's size. */
+  private static CudaKernel weight(CudaKernel kernel, Weight weight) {
+    switch (weight) {
+      case Weight.Dense dense -> kernel.pointer(dense.values()).i64(dense.values().rowStride());
+      case Weight.Int8 int8 ->
+          kernel
+              .pointer(int8.values())
+              .i64(int8.values().rowStride())
+              .pointer(int8.scales())
+              .pointer(int8.zeroPoints().map(Tensor::address).orElse(0L))
+              .i32(int8.scales().dtype() == DType.BF16 ? 1 : 0)
+              .i32(Math.toIntExact(int8.scales().size(1)))
+              .i32(Math.toIntExact(int8.groupSize()));
+      default -> throw new IllegalArgumentException(weight.format());
+    }
+    return kernel.i64(weight.rows()).i32(Math.toIntExact(weight.cols()));
+  }
+}

@@ -1,0 +1,208 @@
+package dev.lathe.backend.cuda;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import dev.lathe.backend.Epilogue;
+import dev.lathe.backend.Linear;
+import dev.lathe.tensor.DType;
+import dev.lathe.tensor.Tensor;
+import dev.lathe.tensor.Weight;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** cuda-kernels/linear_*.cu against double precision, over the shapes where they break. */
+@Tag("cuda")
+class LinearKernelsTest {
+  private static final LinearCase.Format GROUPS_OF_16 = LinearCase.Format.int8(DType.F32, 16, true);
+
+  static List<LinearCase.Format> formats() {
+    List<LinearCase.Format> formats = new ArrayList<>();
+    for (DType type : new DType[] {DType.F32, DType.BF16, DType.F16}) {
+      formats.add(LinearCase.Format.dense(type));
+      formats.add(LinearCase.Format.bitmap(type));
+    }
+    formats.add(LinearCase.Format.bitmap(DType.I8));
+    formats.add(LinearCase.Format.int8(DType.F32, 0, false));
+    formats.add(LinearCase.Format.int8(DType.BF16, 0, true));
+    formats.add(GROUPS_OF_16);
+    formats.add(LinearCase.Format.int8(DType.BF16, 64, false));
+    formats.add(LinearCase.Format.int8(DType.BF16, 5, true)); // ends within 16 bytes
+    return formats;
+  }
+
+  /** One row, one column, ragged ends of packs, warps and rounds; 1 to 8 tokens. */
+  @ParameterizedTest
+  @MethodSource("formats")
+  void edgeShapes(LinearCase.Format format) {
+    int tokens = 0;
+    for (int cols : new int[] {1, 7, 8, 15, 16, 17, 64, 172, 257, 1100}) {
+      for (int rows : new int[] {1, 2, 37}) {
+        tokens = tokens % 9 + 1;
+        check(LinearCase.of(format, rows, cols, tokens), order(tokens));
+      }
+    }
+  }
+
+  /** Long enough for several tiles of x, for each number of warps a row. */
+  @ParameterizedTest
+  @MethodSource("formats")
+  void longRows(LinearCase.Format format) {
+    for (int tokens : new int[] {1, 2, 4, 7}) {
+      check(LinearCase.of(format, 9, 9000, tokens), order(tokens));
+    }
+    check(LinearCase.of(format, 3, 11999, 5), order(5));
+    check(LinearCase.of(format, 2200, 40, 3), order(4));
+  }
+
+  @ParameterizedTest
+  @MethodSource("formats")
+  void manyTokens(LinearCase.Format format) {
+    for (int tokens : new int[] {9, 16, 33, 65}) {
+      check(LinearCase.of(format, 19, 80, tokens), order(tokens));
+      check(LinearCase.of(format, 67, 200, tokens), order(tokens + 1));
+    }
+  }
+
+  /** Stored or added, with and without bias, close or apart, in each order. */
+  @ParameterizedTest
+  @MethodSource("formats")
+  void epiloguesAndViews(LinearCase.Format format) {
+    for (int gap : new int[] {0, 4, 5}) {
+      for (Epilogue epilogue : Epilogue.values()) {
+        for (boolean bias : new boolean[] {false, true}) {
+          for (int tokens : new int[] {1, 12}) {
+            LinearCase c = LinearCase.of(format, 20, 96, tokens).with(bias, epilogue, gap);
+            CudaBench.orders().forEach(order -> check(c, order));
+          }
+        }
+      }
+    }
+  }
+
+  /** Up to 8 tokens, a token's result is the same bits in any company and wherever rows lie. */
+  @ParameterizedTest
+  @MethodSource("formats")
+  void batchDoesNotChangeARow(LinearCase.Format format) {
+    for (int cols : new int[] {172, 4500}) {
+      LinearCase together = LinearCase.of(format, 21, cols, 8).with(true, Epilogue.STORE, 0);
+      try (CudaBench bench = new CudaBench()) {
+        Tensor all = run(bench, together, together.make(bench));
+        for (int tokens : new int[] {1, 2, 3, 5}) {
+          LinearCase fewer = together.withTokens(tokens);
+          Tensor some = run(bench, fewer, fewer.make(bench));
+          assertThat(some.memory().mismatch(all.memory().asSlice(0, some.bytes())))
+              .as(fewer.toString())
+              .isEqualTo(-1);
+        }
+      }
+    }
+  }
+
+  @Test
+  void noTokensAreNoWork() {
+    LinearCase c = LinearCase.of(LinearCase.Format.dense(DType.BF16), 5, 8, 0);
+    try (CudaBench bench = new CudaBench()) {
+      assertThat(run(bench, c, c.make(bench)).elements()).isZero();
+    }
+  }
+
+  /** Planted mistakes, by their number in cuda-kernels/test/linear_faults.cu. */
+  @ParameterizedTest
+  @CsvSource({
+    "1, the last column is missed",
+    "2, a row is scaled by the next one's scale",
+    "3, all groups are scaled by the first one's scale",
+    "4, the bias is added twice",
+    "5, zero points are ignored",
+    "6, the output is replaced where it should be added to",
+    "7, the last column counts twice",
+    "8, every token is the first"
+  })
+  void canaryAMistakeIsCaught(int defect, String what) {
+    assumeTrue(CudaDriver.kind().emulated(), "the wrong kernel is built for the emulated GPU only");
+    for (int cols : new int[] {17, 96, 1100}) {
+      LinearCase c = LinearCase.of(GROUPS_OF_16, 20, cols, 3).with(true, Epilogue.ADD, 3);
+      assertThat(isCaught(c, 0)).as("control, " + c).isFalse();
+      assertThat(isCaught(c, defect)).as(what + ", " + c).isTrue();
+    }
+  }
+
+  private static boolean isCaught(LinearCase c, int defect) {
+    try (CudaBench bench = new CudaBench()) {
+      LinearCase.Data data = c.make(bench);
+      Linear layer = c.up(bench, data.layer());
+      Weight.Int8 weight = (Weight.Int8) layer.weight();
+      Tensor out = bench.up(data.wholeOut());
+      Tensor x = c.inside(bench.up(data.wholeX()));
+      bench
+          .kernels
+          .get("test/linear_faults", "linear_int8_with_defect")
+          .pointer(c.inside(out))
+          .i64(out.rowStride())
+          .pointer(x)
+          .i64(x.rowStride())
+          .pointer(layer.bias().orElseThrow())
+          .i32(c.tokens())
+          .i32(c.epilogue() == Epilogue.ADD ? 1 : 0)
+          .pointer(weight.values())
+          .i64(weight.values().rowStride())
+          .pointer(weight.scales())
+          .pointer(weight.zeroPoints().orElseThrow())
+          .i32(0)
+          .i32((int) weight.scales().size(1))
+          .i32((int) weight.groupSize())
+          .i64(c.rows())
+          .i32(c.cols())
+          .i32(defect)
+          .launch(1, 1, 1, 32, 0);
+      try {
+        c.assertClose(c.toString(), bench.down(out), c.expected(bench, data), data, 0);
+        return false;
+      } catch (AssertionError e) {
+        return true;
+      }
+    }
+  }
+
+  private static String order(int n) {
+    return CudaBench.orders().get(n % CudaBench.orders().size());
+  }
+
+  private static void check(LinearCase c, String order) {
+    CudaBench.setOrder(order);
+    try (CudaBench bench = new CudaBench()) {
+      LinearCase.Data data = c.make(bench);
+      c.assertClose(
+          order + ": " + c, run(bench, c, data), c.expected(bench, data), data, rounding(c));
+    } finally {
+      CudaBench.setOrder("forward");
+    }
+  }
+
+  /**
+   * With more than 8 tokens, x is two bf16: each has 8 bits, rounded, so 2^-18 is left out; and so
+   * is the product of what f16 and x have in their lower parts, 2^-9 of each.
+   */
+  private static double rounding(LinearCase c) {
+    boolean bf16 =
+        c.tokens() > LinearKernels.PASS_ROWS
+            && !c.format().bitmap()
+            && c.format().values() != DType.F32
+            && c.format().groupSize() % 64 == 0;
+    return !bf16 ? 0 : c.format().values() == DType.F16 ? 0x1p-18 + 0x1p-18 : 0x1p-18;
+  }
+
+  private static Tensor run(CudaBench bench, LinearCase c, LinearCase.Data data) {
+    Tensor out = bench.up(data.wholeOut());
+    Tensor x = bench.up(data.wholeX());
+    new LinearKernels(bench.kernels, bench.context.limits())
+        .linear(c.inside(out), c.inside(x), c.up(bench, data.layer()), c.epilogue());
+    return bench.down(out);
+  }
+}
