@@ -158,8 +158,8 @@ __device__ __forceinline__ float biased_byte(uint32_t flipped, int i) {
 /** Two numbers rounded to bf16, the first in the lower half. */
 __device__ __forceinline__ uint32_t pack_bf16(float first, float second) {
 #ifdef LATHE_EMULATOR
-  return static_cast<uint32_t>(__float2bfloat16_rn(first).bits) |
-         static_cast<uint32_t>(__float2bfloat16_rn(second).bits) << 16;
+  return static_cast<uint32_t>(__bfloat16_as_ushort(__float2bfloat16_rn(first))) |
+         static_cast<uint32_t>(__bfloat16_as_ushort(__float2bfloat16_rn(second))) << 16;
 #else
   uint32_t packed;
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(second), "f"(first));

@@ -94,8 +94,9 @@ final class BenchLines {
    * @param copies of the inputs that there are
    * @param launch puts one launch on the context's stream, on the inputs of the index it gets; has
    *     to be one that a graph can capture
+   * @return the samples, in microseconds; none of the emulated GPU
    */
-  void time(
+  double[] time(
       String bench,
       String shape,
       String side,
@@ -105,7 +106,7 @@ final class BenchLines {
       LongConsumer launch) {
     if (CudaDriver.kind().emulated()) {
       show(bench, shape, side, copies, launch);
-      return;
+      return new double[0];
     }
     List<Double> samples = new ArrayList<>();
     int launches;
@@ -135,6 +136,7 @@ final class BenchLines {
     line.put("copies", copies);
     line.put("calls_a_sample", launches);
     out.println(line);
+    return samples.stream().mapToDouble(Double::doubleValue).toArray();
   }
 
   /** What the emulated GPU takes is no time of anything, and none is printed. */
