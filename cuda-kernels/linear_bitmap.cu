@@ -31,6 +31,42 @@ __device__ __forceinline__ uint32_t load_bits(const uint8_t* bits, int at, int b
   return word;
 }
 
+/** 1,024 columns from `start` on; lane i has their bits 32 i to 32 i + 31 and how many are set before. */
+template <class T, int kBatch, bool kWhole>
+__device__ __forceinline__ void steps(float (&acc)[kBatch], const Product& p, const T* next, uint32_t mine, int before,
+                                      int start, float zero) {
+  int lane = threadIdx.x % 32;
+#pragma unroll(kWhole ? 4 : 1)
+  for (int step = 0; step < 8; step++) {
+    int source = 4 * step + lane / 8, shift = lane % 8 * 4;
+    uint32_t of_word = __shfl_sync(kAll, mine, source);
+    int at = __shfl_sync(kAll, before, source) + __popc(of_word & ((1u << shift) - 1));
+    uint32_t kept = of_word >> shift;
+    float w[4];
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      bool is_kept = (kept >> i & 1) != 0;
+      w[i] = is_kept ? widen(next[at]) - zero : 0.0f;
+      at += is_kept;
+    }
+    int column = start + 128 * step + 4 * lane;
+#pragma unroll
+    for (int b = 0; b < kBatch; b++) {
+      if (b >= p.batch) break;
+      float4 four;
+      if constexpr (kWhole)
+        four = *reinterpret_cast<const float4*>(p.x + b * p.x_stride + column);
+      else
+        four = four_of_x(p, b, column, false);
+      // What is not kept adds nothing, not even a NaN that 0 would make of an infinity.
+      if (kept & 1) acc[b] = fmaf(four.x, w[0], acc[b]);
+      if (kept & 2) acc[b] = fmaf(four.y, w[1], acc[b]);
+      if (kept & 4) acc[b] = fmaf(four.z, w[2], acc[b]);
+      if (kept & 8) acc[b] = fmaf(four.w, w[3], acc[b]);
+    }
+  }
+}
+
 template <class T, int kBatch>
 __device__ __forceinline__ void bitmap_product(const Product& p, const uint8_t* bits, const int64_t* row_offsets,
                                                const T* values, const Scales& scales) {
@@ -54,32 +90,11 @@ __device__ __forceinline__ void bitmap_product(const Product& p, const uint8_t* 
       if (lane >= offset) until += other;
     }
     int before = until - count;
-#pragma unroll 4
-    for (int step = 0; step < 8; step++) {
-      if (start + 128 * step >= p.cols) break;
-      int source = 4 * step + lane / 8, shift = lane % 8 * 4;
-      uint32_t of_word = __shfl_sync(kAll, mine, source);
-      int at = __shfl_sync(kAll, before, source) + __popc(of_word & ((1u << shift) - 1));
-      uint32_t kept = of_word >> shift;
-      float w[4];
-#pragma unroll
-      for (int i = 0; i < 4; i++) {
-        bool is_kept = (kept >> i & 1) != 0;
-        w[i] = is_kept ? widen(next[at]) - zero : 0.0f;
-        at += is_kept;
-      }
-      int column = start + 128 * step + 4 * lane;
-#pragma unroll
-      for (int b = 0; b < kBatch; b++) {
-        if (b >= p.batch) break;
-        float4 four = four_of_x(p, b, column, x_aligned);
-        // What is not kept adds nothing, not even a NaN that 0 would make of an infinity.
-        if (kept & 1) acc[b] = fmaf(four.x, w[0], acc[b]);
-        if (kept & 2) acc[b] = fmaf(four.y, w[1], acc[b]);
-        if (kept & 4) acc[b] = fmaf(four.z, w[2], acc[b]);
-        if (kept & 8) acc[b] = fmaf(four.w, w[3], acc[b]);
-      }
-    }
+    // The row's end and unaligned x have a branch of their own, so that elsewhere all steps load at once.
+    if (x_aligned && start + 1024 <= p.cols)
+      steps<T, kBatch, true>(acc, p, next, mine, before, start, zero);
+    else
+      steps<T, kBatch, false>(acc, p, next, mine, before, start, zero);
     next += __shfl_sync(kAll, until, 31);
   }
 #pragma unroll

@@ -26,7 +26,7 @@ struct Dense : WeightRows<T> {
   __device__ __forceinline__ Chunk load(Row row, int column, int cols) const {
     return this->load_sixteen(row, column, cols);
   }
-  __device__ __forceinline__ void widen(float (&w)[4], const Chunk& chunk, int i, Row, int, int) const {
+  __device__ __forceinline__ void widen(float (&w)[4], const Chunk& chunk, int i, Row) const {
     widen_four<T>(w, chunk, i);
   }
   __device__ __forceinline__ float scaled(float sum, int64_t) const { return sum; }

@@ -93,12 +93,11 @@ __device__ __forceinline__ void gemv(const Product& p, const Weights& weights, i
 #pragma unroll
       for (int u = 0; u < kUnroll; u++) {
         int group = (at / kCount + u * lanes) / 32 + part;  // of 32 chunks, in the tile
-        int column = start + at + (u * lanes + 32 * part + lane) * kCount;
 #pragma unroll
         for (int i = 0; i < kFours; i++) {
           float w[kRows][4];
 #pragma unroll
-          for (int r = 0; r < kRows; r++) weights.widen(w[r], now[r][u], i, rows[r], column, p.cols);
+          for (int r = 0; r < kRows; r++) weights.widen(w[r], now[r][u], i, rows[r]);
 #pragma unroll
           for (int b = 0; b < kBatch; b++) {
             float4 four = staged[b * (tile / 4) + (group * kFours + i) * 32 + lane];

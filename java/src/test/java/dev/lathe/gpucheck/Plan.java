@@ -86,8 +86,10 @@ final class Plan {
     return parts.stream().filter(part -> options.wants(part.group())).toList();
   }
 
+  /** Tests of what single instructions compute, on which all others stand. */
   private static boolean ofInstructions(String className) {
-    return className.substring(className.lastIndexOf('.') + 1).contains("Instruction");
+    String name = className.substring(className.lastIndexOf('.') + 1);
+    return name.contains("Instruction") || name.contains("NarrowFloat");
   }
 
   private Part test(String group, String className, List<String> wrapper, Duration limit) {

@@ -22,9 +22,7 @@ import jcuda.driver.JCudaDriver;
  */
 final class CudaKernel {
   private static final int MAX_ARGUMENTS = 64;
-
-  /** An argument has this much room; only a struct takes more than one slot of 8 bytes. */
-  private static final int SLOT_BYTES = 16 * Long.BYTES;
+  private static final int SLOT_BYTES = Long.BYTES;
 
   private final CudaContext context;
   private final CUfunction function;
@@ -41,10 +39,10 @@ final class CudaKernel {
     this.name = name;
     values = ByteBuffer.allocateDirect(MAX_ARGUMENTS * SLOT_BYTES).order(ByteOrder.nativeOrder());
     ByteBuffer addresses =
-        ByteBuffer.allocateDirect(MAX_ARGUMENTS * Long.BYTES).order(ByteOrder.nativeOrder());
+        ByteBuffer.allocateDirect(MAX_ARGUMENTS * SLOT_BYTES).order(ByteOrder.nativeOrder());
     long first = MemorySegment.ofBuffer(values).address();
     for (int i = 0; i < MAX_ARGUMENTS; i++) {
-      addresses.putLong(i * Long.BYTES, first + (long) i * SLOT_BYTES);
+      addresses.putLong(i * SLOT_BYTES, first + (long) i * SLOT_BYTES);
     }
     parameters = Pointer.to(addresses);
   }
@@ -80,23 +78,6 @@ final class CudaKernel {
   CudaKernel f32(float value) {
     values.putFloat(count++ * SLOT_BYTES, value);
     return this;
-  }
-
-  /** A struct of eight-byte members, or of pairs of four-byte ones, passed by value. */
-  CudaKernel bytes(long[] members) {
-    if (members.length * Long.BYTES > SLOT_BYTES) {
-      throw new IllegalArgumentException(name + ": a struct of " + members.length + " members");
-    }
-    for (int i = 0; i < members.length; i++) {
-      values.putLong(count * SLOT_BYTES + i * Long.BYTES, members[i]);
-    }
-    count++;
-    return this;
-  }
-
-  /** Forgets the arguments: there is nothing to launch. */
-  void discard() {
-    count = 0;
   }
 
   /**

@@ -19,7 +19,7 @@ final class CudaLinear implements AutoCloseable {
 
   private static final int TIMED_RUNS = 3;
 
-  private final PlainKernels own;
+  private final LinearKernels own;
   private final Optional<CublasGemm> cublas;
   private final Dispatcher dispatcher;
   private final CudaWorkspace scratch;
@@ -30,7 +30,7 @@ final class CudaLinear implements AutoCloseable {
    * @param timer empty where nothing is measured, because time means nothing
    */
   private CudaLinear(
-      PlainKernels own,
+      LinearKernels own,
       Optional<CublasGemm> cublas,
       Dispatcher dispatcher,
       CudaWorkspace scratch,
@@ -48,7 +48,7 @@ final class CudaLinear implements AutoCloseable {
     Optional<String> whyNoCublas = CublasLibrary.whyUnusable();
     log.debug("products: {}", whyNoCublas.orElseGet(CublasLibrary::description));
     return new CudaLinear(
-        new PlainKernels(kernels),
+        new LinearKernels(kernels, context.limits()),
         whyNoCublas.isPresent()
             ? Optional.empty()
             : Optional.of(new CublasGemm(context, kernels, newWorkspace.get())),

@@ -17,7 +17,7 @@ final class LinearKernels {
   /** Rows that one pass over the weights multiplies. */
   static final int PASS_ROWS = 8;
 
-  private static final int BITMAP_THREADS = 128;
+  private static final int ROW_A_WARP_THREADS = 128;
 
   private final CudaKernels kernels;
   private final DeviceLimits limits;
@@ -58,6 +58,9 @@ final class LinearKernels {
 
   private void pass(Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
     switch (layer.weight()) {
+      case Weight.Int8 ragged when LinearPlan.isRagged(ragged) ->
+          weight(start("linear_int8", "linear_int8_ragged", out, x, layer, epilogue), ragged)
+              .launch(rowBlocks(layer), 1, 1, ROW_A_WARP_THREADS, 0);
       case Weight.Dense _, Weight.Int8 _ -> {
         LinearPlan plan = LinearPlan.of(limits, layer.weight(), Math.toIntExact(x.size(0)));
         weight(start(plan.module(), plan.kernel(), out, x, layer, epilogue), layer.weight())
@@ -84,7 +87,12 @@ final class LinearKernels {
         .i32(weight.scales().filter(scales -> scales.dtype() == DType.BF16).isPresent() ? 1 : 0)
         .i64(layer.outputs())
         .i32(Math.toIntExact(layer.inputs()))
-        .launch(Math.ceilDiv(layer.outputs(), BITMAP_THREADS / 32), 1, 1, BITMAP_THREADS, 0);
+        .launch(rowBlocks(layer), 1, 1, ROW_A_WARP_THREADS, 0);
+  }
+
+  /** Blocks where each warp has a row of the weight. */
+  private static long rowBlocks(Linear layer) {
+    return Math.ceilDiv(layer.outputs(), ROW_A_WARP_THREADS / 32);
   }
 
   /** What the arguments of every kernel begin with. */

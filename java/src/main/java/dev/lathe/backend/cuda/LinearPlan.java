@@ -19,8 +19,8 @@ record LinearPlan(
   private static final int WARPS = THREADS / 32;
   private static final int CHUNK_BYTES = 16;
 
-  /** Blocks a multiprocessor should have, so that the last ones don't leave most of it idle. */
-  private static final int BLOCKS_PER_MULTIPROCESSOR = 4;
+  /** Blocks that a multiprocessor runs at once: each should have that many from the start. */
+  private static final int BLOCKS_PER_MULTIPROCESSOR = 2;
 
   /** Leaves room for two blocks a multiprocessor on every device. */
   private static final int TILE_BYTES = 40 * 1024;
@@ -35,11 +35,16 @@ record LinearPlan(
     new Instance(1, 4, 2), new Instance(2, 4, 2), new Instance(4, 4, 1), new Instance(8, 2, 2)
   };
   private static final Instance[] GROUPED = {
-    new Instance(1, 2, 2), new Instance(2, 2, 2), new Instance(4, 2, 1), new Instance(8, 2, 1)
+    new Instance(1, 4, 1), new Instance(2, 4, 1), new Instance(4, 2, 2), new Instance(8, 2, 1)
   };
 
+  /** Whether a group's end lies within the bytes that a lane loads at once. */
+  static boolean isRagged(Weight.Int8 weight) {
+    return weight.scales().size(1) > 1 && weight.groupSize() % CHUNK_BYTES != 0;
+  }
+
   /**
-   * @param weight dense or INT8
+   * @param weight dense, or INT8 that is not ragged
    * @param batch rows of x, 1 to 8
    */
   static LinearPlan of(DeviceLimits limits, Weight weight, int batch) {

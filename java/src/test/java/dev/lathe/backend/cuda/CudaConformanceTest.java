@@ -12,8 +12,8 @@ import org.junit.jupiter.api.Tag;
 /** The whole suite on the GPU that there is, the emulated one among them. */
 @Tag("cuda")
 final class CudaConformanceTest extends BackendConformance {
-  /** Up to here activations are multiplied as they are. */
-  private static final int EXACT_TOKENS = 8;
+  /** What two BF16 leave of a number, 2^-18, of both factors. */
+  private static final double IN_TWO_PARTS = 0x1p-17;
 
   private CudaBackend opened;
 
@@ -23,12 +23,21 @@ final class CudaConformanceTest extends BackendConformance {
     return opened;
   }
 
-  /** Beside many tokens, activations are rounded to the type of 16-bit weights, once. */
+  /**
+   * Beside more than 8 tokens, own kernels take activations as two BF16, high and low, and F16
+   * weights too; cuBLAS, beside many, rounds activations to the type of 16-bit weights.
+   */
   @Override
   protected double activationRounding(Weight weight, int tokens) {
-    return tokens > EXACT_TOKENS && weight instanceof Weight.Dense dense
-        ? roundoff(dense.values().dtype())
-        : 0;
+    if (tokens <= Dispatcher.EXACT_ROWS) {
+      return 0;
+    }
+    return switch (weight) {
+      case Weight.Dense dense when tokens > Dispatcher.FEW_ROWS -> roundoff(dense.values().dtype());
+      case Weight.Dense dense when dense.values().dtype() == DType.F32 -> 0;
+      case Weight.Dense _, Weight.Int8 _ -> IN_TWO_PARTS;
+      default -> 0;
+    };
   }
 
   /** Tensor cores multiply 16-bit keys and values by queries and probabilities of the same type. */

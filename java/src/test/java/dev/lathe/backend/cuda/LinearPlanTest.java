@@ -1,0 +1,110 @@
+package dev.lathe.backend.cuda;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.lathe.tensor.DType;
+import dev.lathe.tensor.Tensor;
+import dev.lathe.tensor.Weight;
+import java.lang.foreign.MemorySegment;
+import java.util.List;
+import java.util.Optional;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Geometry of linear layers, for devices that need not be there. */
+class LinearPlanTest {
+  private static final DeviceLimits H200 = new DeviceLimits(132, 227 * 1024, 32, 1024, 90);
+  private static final DeviceLimits SMALL = new DeviceLimits(28, 99 * 1024, 32, 1024, 86);
+  private static final long[][] SHAPES = {
+    {1, 1}, {7, 8191}, {512, 2048}, {2048, 8192}, {4096, 4096}, {28_672, 8192}, {128_256, 2048}
+  };
+
+  record Case(DeviceLimits limits, Weight weight) {}
+
+  static List<Case> cases() {
+    return List.of(SHAPES).stream()
+        .flatMap(shape ->
+            List.of(
+                dense(DType.F32, shape),
+                dense(DType.BF16, shape),
+                dense(DType.F16, shape),
+                int8(shape, shape[1]),
+                int8(shape, 64))
+                .stream())
+        .flatMap(weight -> List.of(new Case(H200, weight), new Case(SMALL, weight)).stream())
+        .toList();
+  }
+
+  @ParameterizedTest
+  @MethodSource("cases")
+  void everyRowHasATeamAndSharedMemoryIsThere(Case c) {
+    if (c.weight instanceof Weight.Int8 int8 && LinearPlan.isRagged(int8)) {
+      return; // has a kernel that needs no plan
+    }
+    for (int batch = 1; batch <= LinearKernels.PASS_ROWS; batch++) {
+      LinearPlan plan = LinearPlan.of(c.limits, c.weight, batch);
+      assertThat(plan.sharedBytes()).isLessThanOrEqualTo(c.limits.sharedBytesPerBlock());
+      assertThat(plan.sharedBytes()).isGreaterThanOrEqualTo(plan.tileColumns() * batch * 4);
+      assertThat(plan.warpsPerRow()).isIn(1, 2, 4);
+      assertThat(plan.warpsPerRow())
+          .as("the order of a sum")
+          .isEqualTo(LinearPlan.of(c.limits, c.weight, 1).warpsPerRow());
+      // At most 4 rows a team.
+      assertThat(plan.blocks() * 8 / plan.warpsPerRow() * 4)
+          .isGreaterThanOrEqualTo(c.weight.rows());
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("cases")
+  void tilesCoverTheOutput(Case c) {
+    for (long tokens : new long[] {9, 16, 17, 64, 65, 2048}) {
+      if (!TilePlan.multiplies(c.weight)) {
+        continue;
+      }
+      TilePlan plan = TilePlan.of(c.limits, c.weight, tokens);
+      assertThat(plan.sharedBytes()).isLessThanOrEqualTo(c.limits.sharedBytesPerBlock());
+      long outputs = plan.xRows() == 0 ? 32 * 64 : 64L * plan.xRows();
+      assertThat(plan.blocks() * outputs).isGreaterThanOrEqualTo(c.weight.rows() * tokens);
+    }
+  }
+
+  /** Decode on the largest device: as many blocks as it runs at once, from the start. */
+  @Test
+  void oneRowFillsTheDevice() {
+    for (long[] shape : new long[][] {{2048, 8192}, {4096, 4096}, {8192, 8192}}) {
+      LinearPlan plan = LinearPlan.of(H200, dense(DType.BF16, shape), 1);
+      assertThat(plan.blocks()).isBetween(240L, 2 * 264L);
+    }
+  }
+
+  /** A group that ends within a lane's bytes can't be scaled with them. */
+  @Test
+  void groupsDecideOnTheKernel() {
+    assertThat(LinearPlan.isRagged(int8(new long[] {3, 80}, 5))).isTrue();
+    assertThat(LinearPlan.isRagged(int8(new long[] {3, 80}, 16))).isFalse();
+    assertThat(LinearPlan.isRagged(int8(new long[] {3, 7}, 7))).as("by channel").isFalse();
+    assertThat(TilePlan.multiplies(int8(new long[] {3, 80}, 16))).isFalse();
+    assertThat(TilePlan.multiplies(int8(new long[] {3, 256}, 128))).isTrue();
+  }
+
+  /** Addresses that nobody reads. */
+  private static Tensor tensor(DType dtype, long... shape) {
+    return Tensor.onDevice(
+        MemorySegment.ofAddress(1 << 20).reinterpret(Tensor.elements(shape) * dtype.bytes()),
+        dtype,
+        shape);
+  }
+
+  private static Weight.Dense dense(DType dtype, long[] shape) {
+    return new Weight.Dense(tensor(dtype, shape));
+  }
+
+  private static Weight.Int8 int8(long[] shape, long groupSize) {
+    return new Weight.Int8(
+        tensor(DType.I8, shape),
+        tensor(DType.F32, shape[0], Math.ceilDiv(shape[1], groupSize)),
+        Optional.empty());
+  }
+}
