@@ -8,7 +8,7 @@
  *
  * 4 columns a thread, as one load where rows start at multiples of 16 bytes; any cols and alignment is correct
  * bound by memory: 6 bytes an element, 4 to 8 with a bias; small beside the product
- * proof: DenseSupportTest      not measured on a GPU yet
+ * proof: CublasGemmTest      not measured on a GPU yet
  */
 #include <cuda_fp16.h>
 

@@ -162,8 +162,8 @@ __device__ __forceinline__ void attend(float* out, const float* qkv, const T* ke
   int used = used_splits(tile, partials.splits, partials.keys_per_split);
   if (split >= used) return;
   // Steps of 16 keys are counted from the sequence's start, so that none reaches over a page that is a multiple of 16.
-  int64_t begin = tile.key_begin / kKeys, count = (tile.key_end + kKeys - 1) / kKeys - begin;
-  int first = static_cast<int>(begin + count * split / used), end = static_cast<int>(begin + count * (split + 1) / used);
+  int begin = tile.key_begin / kKeys, count = (tile.key_end + kKeys - 1) / kKeys - begin;
+  int first = begin + part_begin(count, used, split), end = begin + part_begin(count, used, split + 1);
 
   int all_from = tile.first_key(tile.rows - 1, shape.window), all_until = tile.visible(0);
   Loader<T, kDims> loader = {shape, tile, keys, values, dynamic + warp * stages * 2 * kKeys * kStride, kv_head,

@@ -10,7 +10,7 @@
  * A block of 128 threads takes a tile and a kv head, and of its keys one of `splits` parts: tile_keys at a time through
  * shared memory, as fp32. Scores: a lane a key, a warp every fourth row. Sums: a thread four columns of four rows.
  * needs tile_keys of 1 to 32, at most keys_per_split, and with columns = head_dim rounded up to a multiple of 4
- * 4 (128 + 2 rows columns + 33 (rows + 4) + 2 tile_keys (columns + 4)) bytes of shared memory
+ * 4 (128 + 2 rows columns + 35 (rows + 4) + 2 tile_keys (columns + 4)) bytes of shared memory
  * reads 2 sizeof(T) kv_heads head_dim bytes a key, once a tile: decode is bound by memory, prefill by shared memory; not
  * measured on a GPU yet
  * grid: tiles, kv_heads, splits           twin: ReferenceBackend.attention          proof: PagedAttentionTest
@@ -22,12 +22,6 @@ namespace {
 constexpr int kWarps = 4;
 constexpr int kThreads = 32 * kWarps;
 
-__device__ __forceinline__ float warp_max(float x) {
-#pragma unroll
-  for (int offset = 16; offset > 0; offset /= 2) x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, offset));
-  return x;
-}
-
 /** Shared memory of a block; columns are head_dim rounded up to four, those that are too many are zero. */
 template <int kRows>
 struct Memory {
@@ -38,6 +32,7 @@ struct Memory {
   float* sums;           // [rows, columns]
   float* probabilities;  // [32, rows + 4]
   float* factors;        // [rows + 4] what a step's new largest score turns earlier sums into
+  float* stats;          // [rows + 4, 2] the largest score so far, and the sum of exp(score - largest)
   float* keys;           // [tile_keys, columns + 4]
   float* values;
 
@@ -47,7 +42,8 @@ struct Memory {
     sums = queries + kRows * columns;
     probabilities = sums + kRows * columns;
     factors = probabilities + 32 * kStride;
-    keys = factors + kStride;
+    stats = factors + kStride;
+    keys = stats + 2 * kStride;
     values = keys + tile_keys * (columns + 4);
   }
 };
@@ -122,6 +118,7 @@ __device__ __forceinline__ void add_values(const Memory<kRows>& memory, int rows
 #pragma unroll
       for (int j = 0; j < 4; j++) sums[r].values[j] *= factors.values[r];
     }
+#pragma unroll 2
     for (int key = 0; key < tile_keys; key++) {
       Four<float> p = load_four(memory.probabilities + key * Memory<kRows>::kStride + row);
       Four<float> value = load_four(memory.values + key * (columns + 4) + column);
@@ -140,7 +137,6 @@ __device__ __forceinline__ void attend(float* out, const float* qkv, const T* ke
                                        const AttentionShape& shape, const AttentionBatch& batch, NewTokens taken,
                                        const Partials& partials, int tile_keys) {
   LATHE_DYNAMIC_SHARED(float, dynamic);
-  constexpr int kRowsOfWarp = kRows / kWarps;
   int lane = threadIdx.x % 32, warp = threadIdx.x / 32, kv_head = blockIdx.y, split = blockIdx.z;
   int columns = (shape.head_dim + 3) / 4 * 4;
   Memory<kRows> memory(dynamic, columns, tile_keys);
@@ -148,9 +144,9 @@ __device__ __forceinline__ void attend(float* out, const float* qkv, const T* ke
   if (tile.index < 0) return;
   int used = used_splits(tile, partials.splits, partials.keys_per_split);
   if (split >= used) return;
-  int64_t steps = (tile.key_end - tile.key_begin + tile_keys - 1) / tile_keys;
-  int begin = tile.key_begin + static_cast<int>(steps * split / used) * tile_keys;
-  int end = smaller(tile.key_end, tile.key_begin + static_cast<int>(steps * (split + 1) / used) * tile_keys);
+  int steps = (tile.key_end - tile.key_begin + tile_keys - 1) / tile_keys;
+  int begin = tile.key_begin + part_begin(steps, used, split) * tile_keys;
+  int end = smaller(tile.key_end, tile.key_begin + part_begin(steps, used, split + 1) * tile_keys);
   bool packed = shape.head_dim % Pack<T>::kCount == 0 && is_aligned16(keys) && is_aligned16(values);
 
   for (int i = threadIdx.x; i < kRows * columns; i += kThreads) {
@@ -159,16 +155,14 @@ __device__ __forceinline__ void attend(float* out, const float* qkv, const T* ke
     memory.queries[i] = inside ? query_row(qkv, shape, tile, kv_head, row)[column] : 0.0f;
     memory.sums[i] = 0;
   }
-  if (threadIdx.x < Memory<kRows>::kStride) memory.factors[threadIdx.x] = 0;
+  if (threadIdx.x < Memory<kRows>::kStride) {
+    memory.factors[threadIdx.x] = 0;
+    memory.stats[2 * threadIdx.x] = -INFINITY;
+    memory.stats[2 * threadIdx.x + 1] = 0;
+  }
   for (int i = threadIdx.x; i < 32 * Memory<kRows>::kStride; i += kThreads) memory.probabilities[i] = 0;
   if (threadIdx.x < 32) memory.offsets[lane] = begin + lane < end ? cached_key(shape, tile, kv_head, begin + lane) : 0;
 
-  float largest[kRowsOfWarp], total[kRowsOfWarp];
-#pragma unroll
-  for (int i = 0; i < kRowsOfWarp; i++) {
-    largest[i] = -INFINITY;
-    total[i] = 0;
-  }
   int stage = 0;
   for (int first = begin; first < end; first += tile_keys, stage ^= 1) {
     __syncthreads();  // offsets are there, and what the last step read may be overwritten
@@ -178,41 +172,41 @@ __device__ __forceinline__ void attend(float* out, const float* qkv, const T* ke
     if (warp == 0) memory.offsets[32 * (stage ^ 1) + lane] = ahead < end ? cached_key(shape, tile, kv_head, ahead) : 0;
     __syncthreads();
     int key = first + lane;
-#pragma unroll
-    for (int i = 0; i < kRowsOfWarp; i++) {
-      int row = warp + kWarps * i;
-      if (row >= tile.rows) break;
+    for (int row = warp; row < tile.rows; row += kWarps) {
       bool seen = lane < tile_keys && key < end && key < tile.visible(row) && key >= tile.first_key(row, shape.window);
       float score = -INFINITY;
       if (seen)
         score = capped(
             dot(memory.queries + row * columns, memory.keys + lane * (columns + 4), columns) * shape.scale,
             shape.soft_cap);
-      float now = fmaxf(largest[i], warp_max(score));
-      float base = now == -INFINITY ? 0.0f : now;  // nothing seen yet: no -inf - -inf
+      float before = memory.stats[2 * row], total = memory.stats[2 * row + 1];
+      float largest = fmaxf(before, warp_max(score));
+      float base = largest == -INFINITY ? 0.0f : largest;  // nothing seen yet: no -inf - -inf
       float p = seen ? expf(score - base) : 0.0f;
-      float factor = expf(largest[i] - base);
-      total[i] = total[i] * factor + warp_sum(p);
-      largest[i] = now;
+      float factor = expf(before - base);
+      total = total * factor + warp_sum(p);
       memory.probabilities[lane * Memory<kRows>::kStride + row] = p;
-      if (lane == 0) memory.factors[row] = factor;
+      __syncwarp();  // all lanes have read the row's numbers
+      if (lane == 0) {
+        memory.factors[row] = factor;
+        memory.stats[2 * row] = largest;
+        memory.stats[2 * row + 1] = total;
+      }
     }
     __syncthreads();
     add_values(memory, tile.rows, columns, tile_keys);
   }
   __syncthreads();
 
-#pragma unroll
-  for (int i = 0; i < kRowsOfWarp; i++) {
-    int row = warp + kWarps * i;
-    if (row >= tile.rows) break;
+  for (int row = warp; row < tile.rows; row += kWarps) {
+    float largest = memory.stats[2 * row], total = memory.stats[2 * row + 1];
     int64_t at = partials.row(shape, tile, kv_head, split, kRows, row);
     float* to = used == 1 ? out_row(out, shape, tile, kv_head, row) : partials.sums + at * shape.head_dim;
-    float divisor = used == 1 ? total[i] : 1.0f;
+    float divisor = used == 1 ? total : 1.0f;
     for (int c = lane; c < shape.head_dim; c += 32) to[c] = memory.sums[row * columns + c] / divisor;
     if (used > 1 && lane == 0) {
-      partials.stats[2 * at] = largest[i];
-      partials.stats[2 * at + 1] = total[i];
+      partials.stats[2 * at] = largest;
+      partials.stats[2 * at + 1] = total;
     }
   }
 }

@@ -84,45 +84,43 @@ __device__ __forceinline__ uint64_t target_of(const Row& row, int phase, uint64_
   return static_cast<uint64_t>(static_cast<unsigned __int128>(random) * total >> 64);
 }
 
-/** Finds the bin, from the last one down, in which `target` is passed; in all threads. */
 struct Found {
-  int bin;
+  int64_t bin;  // wide, so that nothing of it is padding
   uint64_t before, total;
 };
+
+/** Finds the bin, from the last one down, in which `target` is passed, and what is left of it there; in all threads. */
 __device__ __forceinline__ Found find_bin(const uint64_t* histogram, const Row& row, int phase, bool first, uint64_t target) {
-  LATHE_SHARED(uint64_t, sums, [kThreads]);
+  LATHE_SHARED(uint64_t, of_warps, [kThreads / 32]);
   LATHE_SHARED(Found, found, [1]);
   constexpr int kEach = kBins / kThreads;
+  int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   int last = kBins - 1 - static_cast<int>(threadIdx.x) * kEach;
-  uint64_t mine = 0;
-  for (int i = 0; i < kEach; i++) mine += histogram[last - i];
-  sums[threadIdx.x] = mine;
+  uint64_t bins[kEach], mine = 0;
+#pragma unroll
+  for (int i = 0; i < kEach; i++) mine += bins[i] = histogram[last - i];
+  uint64_t until = mine, total = 0;
+#pragma unroll
+  for (int offset = 1; offset < 32; offset *= 2) {
+    uint64_t other = __shfl_up_sync(0xffffffffu, until, offset);
+    if (lane >= offset) until += other;
+  }
+  if (lane == 31) of_warps[warp] = until;
   __syncthreads();
-  if (threadIdx.x == 0) {
-    uint64_t sum = 0;
-    for (int t = 0; t < kThreads; t++) {
-      uint64_t next = sum + sums[t];
-      sums[t] = sum;
-      sum = next;
-    }
-    found[0] = {0, 0, sum};
+#pragma unroll
+  for (int w = 0; w < kThreads / 32; w++) {
+    if (w < warp) until += of_warps[w];
+    total += of_warps[w];
+  }
+  if (first) target = target_of(row, phase, total);
+  uint64_t before = until - mine;
+#pragma unroll
+  for (int i = 0; i < kEach; i++) {
+    if (target >= before && target - before < bins[i]) found[0] = {last - i, target - before, total};
+    before += bins[i];
   }
   __syncthreads();
-  if (first) target = target_of(row, phase, found[0].total);
-  uint64_t before = sums[threadIdx.x];
-  __syncthreads();
-  if (target >= before && target - before < mine)
-    for (int i = 0; i < kEach; i++) {
-      uint64_t here = histogram[last - i];
-      if (target - before < here) {
-        found[0].bin = last - i;
-        found[0].before = before;
-        break;
-      }
-      before += here;
-    }
-  __syncthreads();
-  return {found[0].bin, target - found[0].before, found[0].total};
+  return found[0];
 }
 
 __device__ __forceinline__ uint64_t weight(const Row& row, float logit, bool* likely) {

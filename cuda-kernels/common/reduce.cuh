@@ -9,6 +9,13 @@ __device__ __forceinline__ float warp_sum(float x) {
   return x;
 }
 
+/** The largest of the 32 lanes, in every lane. */
+__device__ __forceinline__ float warp_max(float x) {
+#pragma unroll
+  for (int offset = 16; offset > 0; offset /= 2) x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, offset));
+  return x;
+}
+
 /** The sum over a block of whole warps, in every thread. The block must not call it twice without a barrier between. */
 __device__ __forceinline__ float block_sum(float x) {
   LATHE_SHARED(float, warp_sums, [32]);

@@ -45,7 +45,7 @@ struct WeightRows {
   /** 16 bytes of the row that starts there, from a column on; zeros behind `cols`. */
   __device__ __forceinline__ uint4 load_sixteen(const T* row, int column, int cols) const {
     const T* from = row + column;
-    if (aligned && column + Pack<T>::kCount <= cols) return load_streaming(from);
+    if (aligned && column + Pack<T>::kCount <= cols) return load_once_16(from);
     Pack<T> pack = {};
 #pragma unroll
     for (int i = 0; i < Pack<T>::kCount; i++)

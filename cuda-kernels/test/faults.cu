@@ -110,6 +110,45 @@ LATHE_KERNEL(polling_right, 1024, (float* out, const float* x)) {
   out[blockIdx.x * blockDim.x + threadIdx.x] = x[0];
 }
 
+/** Each block waits for the one before it, as blocks that add up their parts one after another do. */
+LATHE_KERNEL(blocks_in_turn, 1024, (int* out, int* turn)) {
+  if (threadIdx.x == 0) {
+    while (atomicAdd(turn, 0) != static_cast<int>(blockIdx.x)) {
+    }
+    __threadfence();
+    out[0] = out[0] + static_cast<int>(blockIdx.x);
+    __threadfence();
+    atomicAdd(turn, 1);
+  }
+}
+
+/** A barrier of the whole grid: `waited_for` blocks have to come, and then each looks at its neighbour's value. */
+LATHE_KERNEL(grid_barrier, 1024, (int* out, int* arrived, int* values, int waited_for)) {
+  int block = static_cast<int>(blockIdx.x), blocks = static_cast<int>(gridDim.x);
+  if (threadIdx.x == 0) {
+    values[block] = block + 1;
+    __threadfence();
+    atomicAdd(arrived, 1);
+    while (atomicAdd(arrived, 0) < waited_for) {
+    }
+    __threadfence();
+  }
+  __syncthreads();
+  if (threadIdx.x == 32) out[block] = values[(block + 1) % blocks];
+}
+
+/** One sum of all threads: every addition has to count. */
+LATHE_KERNEL(count_threads, 1024, (int* count, float* sum)) {
+  atomicAdd(count, 1);
+  atomicAdd(sum, 1.0f);
+}
+
+/** What cuModuleGetGlobal finds. */
+extern "C" {
+__attribute__((visibility("default"))) __device__ float fault_factors[2] = {3.0f, 4.0f};
+}
+LATHE_KERNEL(read_variable, 1024, (float* out)) { out[threadIdx.x] = fault_factors[threadIdx.x]; }
+
 LATHE_KERNEL(endless_recursion, 1024, (float* out, const float* x)) {
   struct Deep {
     static float down(const float* values, int depth) {

@@ -101,6 +101,16 @@ int32_t lathe_cpu_finish(lathe_cpu* cpu) {
   return LATHE_OK;
 }
 
+void lathe_cpu_pack(uint8_t* out, const uint8_t* values, int64_t value_stride, int64_t rows, int64_t cols) {
+  for (int64_t block = 0; block < rows; block += LATHE_PACKED_ROWS) {
+    for (int64_t c = 0; c < cols; c++) {
+      for (int64_t i = 0; i < LATHE_PACKED_ROWS; i++) {
+        *out++ = values[(block + i) * value_stride + c];
+      }
+    }
+  }
+}
+
 int32_t lathe_cpu_embed(lathe_cpu* cpu, float* out, int64_t out_stride, const lathe_weight* table,
                         const int32_t* tokens, int64_t count) {
   for (int64_t i = 0; i < count; i++) {

@@ -30,6 +30,9 @@ enum lathe_kind {
   LATHE_STACKED = 8 /* matrices one below the other */
 };
 
+/* Rows of a block of packed weights. */
+enum { LATHE_PACKED_ROWS = 16 };
+
 enum lathe_scale { LATHE_SCALE_NONE = 0, LATHE_SCALE_F32 = 1, LATHE_SCALE_BF16 = 2 };
 
 /* A matrix [rows, cols] as it lies in memory. All members are 8 bytes: Java writes them one after another. */
@@ -49,6 +52,7 @@ struct lathe_weight {
   const uint8_t* offsets; /* [rows + 1] int64: where each row's kept values start */
   const lathe_weight* parts;
   int64_t part_count;
+  const uint8_t* packed; /* of INT8 with one group a row: lathe_cpu_pack's copy, which is multiplied then; or null */
 };
 
 struct lathe_cpu;
@@ -72,6 +76,10 @@ LATHE_API int32_t lathe_cpu_finish(lathe_cpu*);
  * multiply-adds from registers, counted as two operations. Best of `repeats`; negative where memory is short. */
 LATHE_API double lathe_cpu_measure_bandwidth(lathe_cpu*, int64_t buffer_bytes, int32_t repeats);
 LATHE_API double lathe_cpu_measure_flops(lathe_cpu*, int32_t repeats);
+
+/* [rows / 16][cols][16] int8 from an INT8 matrix: blocks of 16 rows, each column by column. Small matrices are multiplied
+ * faster so. rows is a multiple of 16. */
+LATHE_API void lathe_cpu_pack(uint8_t* out, const uint8_t* values, int64_t value_stride, int64_t rows, int64_t cols);
 
 /* out[t, r] (add ? += : =) sum_c x[t, c] w[r, c] + bias[r]. Every element is summed in the same order whatever the number
  * of tokens or threads: lane c % W of one vector of W lanes for ascending c, then the lanes by one tree. */

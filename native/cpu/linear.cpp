@@ -12,7 +12,7 @@ constexpr int64_t kWorthThreadsNanos = 700;
 constexpr int64_t kTaskNanos = 2'500;
 constexpr int64_t kHandOverNanos = 150;
 constexpr int64_t kSmallNanos = 40'000;
-constexpr int64_t kRowsOfATile = 8;
+constexpr int64_t kRowsOfATile = LATHE_PACKED_ROWS;
 
 /* A few tokens with weights that each thread's own cache can hold: they are chained, and every thread reads all. */
 constexpr int64_t kOwnCacheBytes = 1 << 19;

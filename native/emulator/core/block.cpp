@@ -48,7 +48,10 @@ void BlockRunner::begin(GridRun& run, unsigned long block) {
   block_number_ = block;
   block_ = unravel(block, grid_->blocks);
   count_ = grid_->threads.x * grid_->threads.y * grid_->threads.z;
-  while (threads_.size() < count_) threads_.emplace_back();
+  threads_.resize(std::max<size_t>(threads_.size(), count_));
+  free_stacks_.clear();
+  for (auto& stack : stacks_) free_stacks_.push_back(stack.get());
+  async_.assign(count_, {});
   exited_ = at_barrier_ = polls_ = 0;
   progress_ = parked_ = false;
   fault_ = unwritten_ = Fault();
@@ -60,7 +63,7 @@ void BlockRunner::begin(GridRun& run, unsigned long block) {
     thread.index = index;
     thread.exited = false;
     thread.polled = 0;
-    thread.stack_pointer = thread.stack->prepare(&BlockRunner::thread_main, i);
+    thread.stack = nullptr;
     runnable_.add(i);
     if (++index.x < grid_->threads.x) continue;
     index.x = 0;
@@ -89,7 +92,7 @@ BlockRunner::State BlockRunner::go_on_with() {
   running = this;
   polls_ = 0;
   parked_ = false;
-  lathe_emulator_switch(&home_, me().stack_pointer);
+  lathe_emulator_switch(&home_, me().stack == nullptr ? start(me()) : me().stack_pointer);
   running = nullptr;
   // Back here: all have returned, or one failed, or none can go on, or those that can only poll.
   if (fault_.kind == FaultKind::kNone && parked_) return State::kParked;
@@ -101,24 +104,45 @@ BlockRunner::State BlockRunner::go_on_with() {
 
 void BlockRunner::end_block() { memory_->mark(arena_, shared_next_ - arena_, ByteState::kUnaddressable); }
 
+/** Gives a thread that takes its first step a stack; where that leads to. */
+void* BlockRunner::start(CudaThread& thread) {
+  if (free_stacks_.empty()) {
+    stacks_.push_back(std::make_unique<Stack>(static_cast<unsigned>(stacks_.size())));
+    free_stacks_.push_back(stacks_.back().get());
+  }
+  thread.stack = free_stacks_.back();
+  free_stacks_.pop_back();
+  return thread.stack->prepare(&BlockRunner::thread_main);
+}
+
 void BlockRunner::thread_main() {
   BlockRunner& runner = *running;
-  runner.grid_->kernel->invoke(runner.grid_->arguments);
-  runner.thread_returned();
+  do runner.grid_->kernel->invoke(runner.grid_->arguments);
+  while (runner.thread_returned());
   abort();
 }
 
-void BlockRunner::thread_returned() {
-  me().exited = true;
+/** @return when the next thread to go on is one that takes its first step: it does so on this stack */
+bool BlockRunner::thread_returned() {
+  CudaThread& thread = me();
+  thread.exited = true;
   exited_++;
   progress_ = true;
   runnable_.remove(current_);
   if (at_barrier_ > 0 && at_barrier_ + exited_ == count_) release_barrier();
-  unsigned warp = current_ / kWarp;
-  warps_[warp].exited |= uint32_t{1} << current_ % kWarp;
-  for (unsigned lane = 0; warps_[warp].waiting != 0 && lane < kWarp; lane++)
-    if (warps_[warp].waiting >> lane & 1) complete(warp, lane);
-  go_on(schedule_.next_near(runnable_, current_, count_));
+  Warp& warp = warps_[current_ / kWarp];
+  warp.exited |= uint32_t{1} << current_ % kWarp;
+  for (unsigned lane = 0; warp.waiting != 0 && lane < kWarp; lane++)
+    if (warp.waiting >> lane & 1) complete(current_ / kWarp, lane);
+  int next = schedule_.next_near(runnable_, current_, count_);
+  if (next >= 0 && threads_[static_cast<unsigned>(next)].stack == nullptr) {
+    current_ = static_cast<unsigned>(next);
+    std::swap(me().stack, thread.stack);
+    return true;
+  }
+  free_stacks_.push_back(std::exchange(thread.stack, nullptr));
+  go_on(next);
+  return false;
 }
 
 /** Leaves the thread that runs now where it is, and lets another one go on, or this one; -1: none can. */
@@ -130,7 +154,8 @@ void BlockRunner::go_on(int next) {
   }
   if (static_cast<unsigned>(next) == current_) return;
   current_ = static_cast<unsigned>(next);
-  lathe_emulator_switch(&from.stack_pointer, me().stack_pointer);
+  CudaThread& to = me();
+  lathe_emulator_switch(&from.stack_pointer, to.stack == nullptr ? start(to) : to.stack_pointer);
 }
 
 void BlockRunner::fail(Fault fault) {

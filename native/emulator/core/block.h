@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "async_copy.h"
 #include "fault.h"
 #include "fiber.h"
 #include "grid.h"
@@ -51,6 +52,10 @@ class BlockRunner {
   uint64_t shuffle(uint32_t mask, uint64_t value, unsigned source);
   uint32_t ballot(uint32_t mask, bool predicate);
   void collective(uint32_t mask, void* mine, WarpFunction* function, const void* context);
+  void async_copy(uintptr_t to, uintptr_t from, unsigned bytes, unsigned source_bytes, const void* code);
+  void async_commit();
+  void async_wait(unsigned groups, const void* code);
+  void async_wait_all(const void* code);
   void fence();
   void* shared(const void* site, size_t bytes, size_t alignment);
   void* dynamic_shared() const { return reinterpret_cast<void*>(dynamic_shared_); }
@@ -65,7 +70,7 @@ class BlockRunner {
 
   struct CudaThread {
     void* stack_pointer = nullptr;
-    std::unique_ptr<Stack> stack = std::make_unique<Stack>();
+    Stack* stack = nullptr;  // from its first step on
     Dim3 index;
     bool exited = false;
     // What it polled last, and what was there.
@@ -95,8 +100,9 @@ class BlockRunner {
 
   void end_block();
   [[noreturn]] static void thread_main();
-  void thread_returned();
+  bool thread_returned();
   void go_on(int next);
+  void* start(CudaThread& thread);
   void release_barrier();
   uint64_t meet(WarpOperation operation, uint32_t mask, uint64_t value, unsigned source);
   bool complete(unsigned warp, unsigned lane);
@@ -106,9 +112,14 @@ class BlockRunner {
   void park();
   [[noreturn]] void stop();
   uintptr_t place_shared(size_t bytes, size_t alignment);
+  void finish(const AsyncCopy& copy, const void* code);
   void next_interval();
   bool is_mine(uint32_t interval) const;
   void access_window(uintptr_t address, size_t bytes, Access kind);
+  template <bool kShared, bool kWrite>
+  bool mark_plain(uintptr_t address, size_t bytes);
+  bool is_plain_access(uintptr_t address, size_t bytes, bool shared, Access kind);
+  Cell merged_reader(const Cell& before, Cell mine, bool shared) const;
   bool examine(uintptr_t address, size_t bytes, size_t whole_bytes, Access kind, Fault* fault);
   void check_streams(uintptr_t address, size_t bytes, Access kind);
   Fault out_of_bounds(uintptr_t address, size_t bytes, Access kind);
@@ -118,6 +129,9 @@ class BlockRunner {
   Memory* memory_;
   const uintptr_t arena_;  // of its shared memory
   std::vector<CudaThread> threads_;
+  std::vector<std::unique_ptr<Stack>> stacks_;
+  std::vector<Stack*> free_stacks_;
+  std::vector<AsyncCopies> async_;  // by thread
   std::array<Warp, kMaxThreads / kWarp> warps_;
   RunnableSet runnable_;
   unsigned count_ = 0;

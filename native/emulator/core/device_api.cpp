@@ -46,6 +46,14 @@ void exchange(uint32_t mask, const void* in, void* all, size_t bytes) {
   collective(mask, &mine, &exchange_all, &bytes);
 }
 
+void async_copy(void* to, const void* from, unsigned bytes, unsigned source_bytes) {
+  current_runner().async_copy(reinterpret_cast<uintptr_t>(to), reinterpret_cast<uintptr_t>(from), bytes, source_bytes,
+                              __builtin_return_address(0));
+}
+void async_commit() { current_runner().async_commit(); }
+void async_wait(unsigned groups) { current_runner().async_wait(groups, __builtin_return_address(0)); }
+void async_wait_all() { current_runner().async_wait_all(__builtin_return_address(0)); }
+
 void thread_fence() { current_runner().fence(); }
 void* shared(const void* site, size_t bytes, size_t alignment) {
   return current_runner().shared(site, bytes, alignment);

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <new>
 
 #if !defined(__x86_64__)
@@ -39,20 +40,23 @@ namespace lathe::emulator {
 
 namespace {
 const size_t kGuardBytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+
+constexpr unsigned kMostGuarded = 8192;
+std::atomic<unsigned> guarded{0};
 }
 
-Stack::Stack() {
+Stack::Stack(unsigned number) : offset_(number * size_t{5 * 64} % 4096) {
   void* mapped = mmap(nullptr, kGuardBytes + kBytes, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
-  if (mapped == MAP_FAILED || mprotect(mapped, kGuardBytes, PROT_NONE) != 0) throw std::bad_alloc();
+  if (mapped == MAP_FAILED) throw std::bad_alloc();
+  if (guarded++ < kMostGuarded && mprotect(mapped, kGuardBytes, PROT_NONE) != 0) throw std::bad_alloc();
   low_ = reinterpret_cast<uintptr_t>(mapped) + kGuardBytes;
 }
 
 Stack::~Stack() { munmap(reinterpret_cast<void*>(low_ - kGuardBytes), kGuardBytes + kBytes); }
 
-void* Stack::prepare(void (*entry)(), unsigned number) const {
-  constexpr size_t kStepBytes = 5 * 64, kPage = 4096;
-  auto top = reinterpret_cast<void**>(high() - number * kStepBytes % kPage);
+void* Stack::prepare(void (*entry)()) const {
+  auto top = reinterpret_cast<void**>(high() - offset_);
   *--top = nullptr;                         // the return address of `entry`; also aligns its frame as a call would
   *--top = reinterpret_cast<void*>(entry);  // where the switch returns to
   for (int i = 0; i < 6; i++) *--top = nullptr;

@@ -51,7 +51,7 @@ class GridRun {
         first_interval(first_interval),
         concurrent(concurrent),
         unchecked_writes(unchecked_writes),
-        next_interval_(first_interval) {}
+        next_interval_(first_interval + 1) {}
 
   const Grid& grid;
   const Schedule& schedule;
@@ -60,6 +60,9 @@ class GridRun {
   const bool unchecked_writes;  // of kernels without checks: nobody knows what they have written
   std::atomic<bool> fenced{false};  // blocks may then order each other, in ways that aren't followed
   std::atomic<bool> failed{false};
+
+  /** Marks what several blocks have read: the interval is nobody's. */
+  Cell several_blocks() const { return {first_interval, Cell::kSeveral, 0}; }
 
   /** Numbers for kIntervals stretches between the barriers of a block. */
   uint32_t take_intervals(unsigned long block);

@@ -22,7 +22,7 @@ namespace lathe::emulator {
 enum class ByteState : uint8_t { kUnaddressable = 0, kAllocated = 1, kInitialized = 2 };
 
 /** One access: the interval between barriers and the thread it fell into. A cell of zeros is no access. */
-struct Cell {
+struct alignas(8) Cell {
   uint32_t interval;
   uint16_t thread;  // linear index in the block, and the flags below
   uint16_t warp_epoch;

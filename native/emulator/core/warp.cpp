@@ -31,7 +31,7 @@ uint64_t BlockRunner::meet(WarpOperation operation, uint32_t mask, uint64_t valu
   warp.source[lane] = source;
   warp.waiting |= uint32_t{1} << lane;
   runnable_.remove(current_);
-  complete(current_ / kWarp, lane);
+  if ((mask & ~(warp.waiting | warp.exited)) == 0) complete(current_ / kWarp, lane);
   go_on(schedule_.next_near(runnable_, current_, count_));
   return warp.value[lane];
 }

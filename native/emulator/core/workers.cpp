@@ -30,20 +30,25 @@ void Workers::serve(unsigned worker) {
     lock.unlock();
     work(worker);
     lock.lock();
-    if (worker == 0) work_ = nullptr;
-    if (--running_ == 0 && work_ == nullptr) finished_.notify_all();
+    if (--running_ == 0) finished_.notify_all();
   }
 }
 
 void Workers::run(unsigned wanted, const std::function<void(unsigned)>& work) {
-  std::unique_lock lock(mutex_);
   wanted = std::min(wanted, count_);
-  for (; started_ < wanted; started_++) std::thread([this, worker = started_] { serve(worker); }).detach();
-  work_ = &work;
-  wanted_ = wanted;
-  turn_++;
-  for (unsigned i = 0; i < wanted; i++) wake_[i].notify_one();
-  finished_.wait(lock, [&] { return work_ == nullptr && running_ == 0; });
+  if (wanted > 1) {
+    std::scoped_lock lock(mutex_);
+    for (; started_ < wanted; started_++) std::thread([this, worker = started_] { serve(worker); }).detach();
+    work_ = &work;
+    wanted_ = wanted;
+    turn_++;
+    for (unsigned i = 1; i < wanted; i++) wake_[i].notify_one();
+  }
+  work(0);
+  if (wanted == 1) return;
+  std::unique_lock lock(mutex_);
+  work_ = nullptr;
+  finished_.wait(lock, [&] { return running_ == 0; });
 }
 
 }  // namespace lathe::emulator

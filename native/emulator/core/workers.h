@@ -1,5 +1,5 @@
-/* Threads that run kernels, one a core. They aren't the JVM's: kernels switch stacks, which the JVM would take for a
- * fault of its own.
+/* Threads that run kernels, one a core; the first is the caller's. None may be the JVM's: kernels switch stacks, which the
+ * JVM would take for a fault of its own.
  */
 #pragma once
 #include <condition_variable>
@@ -18,8 +18,8 @@ class Workers {
   unsigned count() const { return count_; }
 
   /**
-   * Calls `work(worker)` on the first `wanted` workers, each at most once: one that comes too late, when the first has
-   * returned, stays out. Returns when all that came have returned.
+   * Calls `work(worker)` on the first `wanted` workers, each at most once; the first is this thread. One that comes too
+   * late, when the first has returned, stays out. Returns when all that came have returned.
    */
   void run(unsigned wanted, const std::function<void(unsigned worker)>& work);
 
@@ -27,7 +27,7 @@ class Workers {
   std::mutex mutex_;
   std::condition_variable wake_[kMost], finished_;
   unsigned count_;
-  unsigned started_ = 0;
+  unsigned started_ = 1;
   const std::function<void(unsigned)>* work_ = nullptr;
   unsigned wanted_ = 0;
   unsigned running_ = 0;

@@ -14,6 +14,7 @@
 #include "../core/schedule.h"
 #include "capture.h"
 #include "graph.h"
+#include "host_thread.h"
 #include "objects.h"
 #include "timing.h"
 
@@ -29,6 +30,7 @@ struct Driver {
   bool initialized = false;
   Memory memory;
   GridRunner runner{&memory};
+  HostThread host_thread;
   Schedule schedule;
   Timing timing;
   std::string report;

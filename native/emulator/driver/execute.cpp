@@ -40,14 +40,6 @@ class Unlocked {
   std::mutex& mutex_;
 };
 
-/** Runs a function of the host's. */
-template <class Call>
-void call_host(Call call) {
-  in_host_function() = true;
-  call();
-  in_host_function() = false;
-}
-
 void copy_bytes(Memory& memory, const Copy& copy) {
   uintptr_t from = copy.staged == nullptr ? copy.from : reinterpret_cast<uintptr_t>(copy.staged->data());
   bool on_device = memory.contains(from) && memory.find(copy.to).kind == MemoryKind::kDevice;
@@ -71,11 +63,6 @@ void fill_row(uintptr_t to, uint32_t value, size_t count) {
 
 }  // namespace
 
-bool& in_host_function() {
-  static thread_local bool in = false;
-  return in;
-}
-
 void Driver::fault(Context& context, CUresult result, std::string what) {
   report = std::move(what);
   context.fault = result;
@@ -91,7 +78,7 @@ void Driver::execute(Context& context, const Command& command, uint64_t stream) 
   if (const auto* callback = std::get_if<StreamCallback>(&command.operation)) {
     CUresult status = context.fault;
     Unlocked unlocked(mutex);
-    call_host([&] { callback->function(callback->stream, status, callback->data); });
+    host_thread.run([&] { callback->function(callback->stream, status, callback->data); });
     return;
   }
   if (context.fault != CUDA_SUCCESS) return;  // nothing runs any more
@@ -103,7 +90,7 @@ void Driver::execute(Context& context, const Command& command, uint64_t stream) 
     execute_fill(context, *fill, command, stream);
   } else if (const auto* call = std::get_if<HostCall>(&command.operation)) {
     Unlocked unlocked(mutex);
-    call_host([&] { call->function(call->data); });
+    host_thread.run([&] { call->function(call->data); });
   } else if (const auto* work = std::get_if<HostWork>(&command.operation)) {
     execute_host_work(context, *work, command, stream);
   } else if (const auto* release = std::get_if<Release>(&command.operation)) {

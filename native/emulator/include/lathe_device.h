@@ -12,12 +12,18 @@
 #include <utility>
 
 #include "lathe_emulator.h"
+#include "lathe_math.h"
+#include "lathe_vectors.h"
+#include "lathe_warp.h"
 
 #define __global__
 #define __device__
 #define __host__
 #define __forceinline__ inline
 #define __restrict__ __restrict
+#define __launch_bounds__(...)
+#define __align__(bytes) alignas(bytes)
+#define __constant__ static const
 
 using dim3 = ::lathe::emulator::Dim3;
 #define threadIdx (::lathe::emulator::thread_index())
@@ -26,58 +32,10 @@ using dim3 = ::lathe::emulator::Dim3;
 #define gridDim (::lathe::emulator::grid_size())
 inline constexpr int warpSize = 32;
 
-struct alignas(8) float2 {
-  float x, y;
-};
-struct alignas(16) float4 {
-  float x, y, z, w;
-};
-struct alignas(8) uint2 {
-  unsigned x, y;
-};
-struct alignas(16) uint4 {
-  unsigned x, y, z, w;
-};
-struct alignas(16) int4 {
-  int x, y, z, w;
-};
-
 inline void __syncthreads() { ::lathe::emulator::sync_threads(); }
-inline void __syncwarp(unsigned mask = ~0u) { ::lathe::emulator::sync_warp(mask); }
 inline void __threadfence() { ::lathe::emulator::thread_fence(); }
-inline unsigned __ballot_sync(unsigned mask, int predicate) { return ::lathe::emulator::ballot(mask, predicate != 0); }
-inline int __any_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) != 0; }
-inline int __all_sync(unsigned mask, int predicate) { return __ballot_sync(mask, !predicate) == 0; }
-
-template <class T>
-T __shfl_sync(unsigned mask, T value, int source, int width = 32) {
-  static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= 8);
-  uint64_t bits = 0;
-  std::memcpy(&bits, &value, sizeof value);
-  unsigned lane = ::lathe::emulator::lane();
-  unsigned first = lane & ~static_cast<unsigned>(width - 1);
-  bits = ::lathe::emulator::shuffle(mask, bits,
-                                    first | (static_cast<unsigned>(source) & static_cast<unsigned>(width - 1)));
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
-}
-template <class T>
-T __shfl_xor_sync(unsigned mask, T value, int bits, int width = 32) {
-  int lane = static_cast<int>(::lathe::emulator::lane()) & (width - 1);
-  int source = lane ^ bits;
-  return __shfl_sync(mask, value, source < width ? source : lane, width);
-}
-template <class T>
-T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32) {
-  unsigned lane = ::lathe::emulator::lane() & static_cast<unsigned>(width - 1);
-  return __shfl_sync(mask, value, static_cast<int>(lane + delta < static_cast<unsigned>(width) ? lane + delta : lane),
-                     width);
-}
-template <class T>
-T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32) {
-  unsigned lane = ::lathe::emulator::lane() & static_cast<unsigned>(width - 1);
-  return __shfl_sync(mask, value, static_cast<int>(lane >= delta ? lane - delta : lane), width);
-}
+inline void __threadfence_block() {}
+inline void __nanosleep(unsigned) {}
 
 // Blocks run on several cores at once, so these are the machine's own atomics. They aren't instrumented: before_atomic
 // has checked them.
@@ -104,6 +62,30 @@ LATHE_UNCHECKED T atomicMax(T* address, std::type_identity_t<T> value) {
   return lathe_atomic_change(address, [=](T old) LATHE_UNCHECKED { return old < value ? value : old; });
 }
 template <class T>
+LATHE_UNCHECKED T atomicSub(T* address, std::type_identity_t<T> value) {
+  return lathe_atomic_change(address, [=](T old) LATHE_UNCHECKED { return static_cast<T>(old - value); });
+}
+template <class T>
+LATHE_UNCHECKED T atomicMin(T* address, std::type_identity_t<T> value) {
+  return lathe_atomic_change(address, [=](T old) LATHE_UNCHECKED { return value < old ? value : old; });
+}
+template <class T>
+LATHE_UNCHECKED T atomicAnd(T* address, std::type_identity_t<T> value) {
+  return lathe_atomic_change(address, [=](T old) LATHE_UNCHECKED { return static_cast<T>(old & value); });
+}
+template <class T>
+LATHE_UNCHECKED T atomicOr(T* address, std::type_identity_t<T> value) {
+  return lathe_atomic_change(address, [=](T old) LATHE_UNCHECKED { return static_cast<T>(old | value); });
+}
+template <class T>
+LATHE_UNCHECKED T atomicXor(T* address, std::type_identity_t<T> value) {
+  return lathe_atomic_change(address, [=](T old) LATHE_UNCHECKED { return static_cast<T>(old ^ value); });
+}
+/** Counts up to `last`, then starts again at 0. */
+LATHE_UNCHECKED inline unsigned atomicInc(unsigned* address, unsigned last) {
+  return lathe_atomic_change(address, [=](unsigned old) LATHE_UNCHECKED { return old >= last ? 0u : old + 1; });
+}
+template <class T>
 LATHE_UNCHECKED T atomicExch(T* address, std::type_identity_t<T> value) {
   return lathe_atomic_change(address, [=](T) LATHE_UNCHECKED { return value; });
 }
@@ -111,11 +93,6 @@ template <class T>
 LATHE_UNCHECKED T atomicCAS(T* address, std::type_identity_t<T> expected, std::type_identity_t<T> value) {
   return lathe_atomic_change(address, [=](T old) LATHE_UNCHECKED { return old == expected ? value : old; });
 }
-
-inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
-inline unsigned __float_as_uint(float x) { return std::bit_cast<unsigned>(x); }
-inline float __uint_as_float(unsigned x) { return std::bit_cast<float>(x); }
-inline int __popc(unsigned x) { return std::popcount(x); }
 
 namespace lathe::emulator {
 

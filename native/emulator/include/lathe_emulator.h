@@ -45,6 +45,16 @@ using WarpFunction = void(void* const* lanes, const void* context);
 LATHE_EMULATOR_API void collective(uint32_t mask, void* mine, WarpFunction* function, const void* context);
 /** The same with no function: `all[i]`, `bytes` long, is what lane i passed as `in`; zeros where it doesn't take part. */
 LATHE_EMULATOR_API void exchange(uint32_t mask, const void* in, void* all, size_t bytes);
+/** An mma.sync or ldmatrix of the whole warp: lathe_matrix.h. */
+struct MmaKind;
+struct MmaOperands;
+LATHE_EMULATOR_API void mma(const MmaKind& kind, const MmaOperands& mine);
+LATHE_EMULATOR_API void ldmatrix(uint32_t* registers, const void* row, int matrices, bool transposed);
+/** cp.async, its commit_group, wait_group and wait_all: core/async_copy.cpp. What is beyond `source_bytes` is zeroed. */
+LATHE_EMULATOR_API void async_copy(void* to, const void* from, unsigned bytes, unsigned source_bytes);
+LATHE_EMULATOR_API void async_commit();
+LATHE_EMULATOR_API void async_wait(unsigned groups);
+LATHE_EMULATOR_API void async_wait_all();
 LATHE_EMULATOR_API void thread_fence();
 LATHE_EMULATOR_API [[gnu::const]] unsigned lane();
 

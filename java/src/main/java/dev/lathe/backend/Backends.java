@@ -3,9 +3,10 @@ package dev.lathe.backend;
 import dev.lathe.backend.BackendSelector.Selection;
 import dev.lathe.backend.cpu.CpuBackend;
 import dev.lathe.backend.cpu.Nd4jBackend;
+import dev.lathe.backend.cuda.CudaBackend;
 import dev.lathe.backend.cuda.CudaDriver;
-import dev.lathe.backend.cuda.CudaProbe;
 import dev.lathe.backend.reference.ReferenceBackend;
+import dev.lathe.error.BackendUnusableException;
 import dev.lathe.error.InvalidInputException;
 import java.util.Optional;
 import org.slf4j.Logger;
@@ -30,18 +31,38 @@ public final class Backends {
           "%d threads: a positive number, or 0 for all of this machine's".formatted(threads));
     }
     // Only those that may run on CUDA look for its driver: looking loads it.
-    boolean maybeCuda = requested.equals("auto") || requested.equals("cuda");
     Selection chosen =
-        BackendSelector.select(requested, maybeCuda ? whyCudaCannotRun() : Optional.empty());
+        BackendSelector.select(
+            requested,
+            switch (requested) {
+              case "cuda" -> CudaBackend.whyUnusable();
+              case "auto" -> whyNotCudaByItself();
+              default -> Optional.empty();
+            });
     int cpuThreads = threads == 0 ? Runtime.getRuntime().availableProcessors() : threads;
     OpenedBackend opened =
         switch (chosen.name()) {
-          case "cuda" -> throw new IllegalStateException("CUDA was selected but does not exist");
+          case "cuda" -> openCuda(requested, chosen, cpuThreads, cpuKernels);
           case "reference" -> new OpenedBackend(new ReferenceBackend(), chosen.reason());
           default -> openCpu(chosen, cpuThreads, cpuKernels);
         };
-    log.info("backend={} because {}", chosen.name(), opened.reason());
+    log.info("backend={} because {}", opened.backend().name(), opened.reason());
     return opened;
+  }
+
+  /** Where nobody insists on CUDA, the CPU takes over from a device that turns out unusable. */
+  private static OpenedBackend openCuda(
+      String requested, Selection chosen, int cpuThreads, String cpuKernels) {
+    try {
+      CudaBackend cuda = CudaBackend.open();
+      return new OpenedBackend(
+          cuda, chosen.reason() + "; " + cuda.device().name() + ", " + cuda.device().features());
+    } catch (BackendUnusableException e) {
+      if (requested.equals("cuda")) {
+        throw e;
+      }
+      return openCpu(new Selection("cpu", e.getMessage()), cpuThreads, cpuKernels);
+    }
   }
 
   private static OpenedBackend openCpu(Selection chosen, int threads, String requested) {
@@ -53,15 +74,14 @@ public final class Backends {
   }
 
   /**
-   * Why CUDA cannot run here; empty where it can. The one place, with the case "cuda" above, that
-   * CUDA execution plugs into.
+   * Why CUDA is not what runs where nothing was asked for: besides what makes it unusable, that the
+   * GPU is an emulated one which the environment does not ask for.
    */
-  static Optional<String> whyCudaCannotRun() {
-    CudaProbe probe = CudaDriver.probe();
-    return Optional.of(
-        probe.usable()
-            ? "this version of Lathe cannot execute on CUDA yet (the device would be %s)"
-                .formatted(probe.deviceName())
-            : probe.reason());
+  private static Optional<String> whyNotCudaByItself() {
+    Optional<String> unusable = CudaBackend.whyUnusable();
+    boolean wanted = System.getenv(CudaDriver.EMULATE_VARIABLE) != null;
+    return unusable.isEmpty() && CudaDriver.kind().emulated() && !wanted
+        ? Optional.of("the only GPU is an emulated one")
+        : unusable;
   }
 }

@@ -5,9 +5,11 @@ import dev.lathe.backend.Ceilings;
 import dev.lathe.backend.DeviceInfo;
 import dev.lathe.backend.OpenedBackend;
 import dev.lathe.backend.cpu.CpuCeilings;
+import dev.lathe.backend.cuda.CudaBackend;
 import dev.lathe.backend.cuda.CudaDriver;
 import dev.lathe.backend.cuda.CudaProbe;
 import dev.lathe.error.BackendUnusableException;
+import dev.lathe.error.LatheException;
 import java.io.UncheckedIOException;
 import java.util.List;
 import java.util.Optional;
@@ -30,6 +32,9 @@ record BackendHealth(
     Optional<Ceilings> ceilings,
     String ceilingsReason) {
 
+  /** Bytes that no GPU's cache holds. */
+  private static final long BEYOND_ANY_CACHE = 1L << 30;
+
   /** Every backend, each tried. */
   static List<BackendHealth> all(int threads) {
     return List.of(cuda(threads), cpu(threads), reference(threads));
@@ -41,16 +46,21 @@ record BackendHealth(
         probe.deviceName().isEmpty() ? Optional.empty() : Optional.of(probe.deviceName());
     OptionalLong memory =
         probe.memoryBytes() == 0 ? OptionalLong.empty() : OptionalLong.of(probe.memoryBytes());
-    boolean usable = true;
-    String reason;
     try (OpenedBackend opened = Backends.open("cuda", threads, "auto")) {
-      reason = opened.reason();
-    } catch (BackendUnusableException e) {
-      usable = false;
-      reason = e.getMessage();
+      return new BackendHealth(
+          "cuda",
+          true,
+          opened.reason(),
+          device,
+          memory,
+          probe.emulated()
+              ? Optional.empty()
+              : Optional.of(((CudaBackend) opened.backend()).measureCeilings(BEYOND_ANY_CACHE)),
+          "not measured: an emulated GPU has no speed");
+    } catch (LatheException e) {
+      return new BackendHealth(
+          "cuda", false, e.getMessage(), device, memory, Optional.empty(), "it cannot run");
     }
-    return new BackendHealth(
-        "cuda", usable, reason, device, memory, Optional.empty(), "not measured on this backend");
   }
 
   private static BackendHealth cpu(int threads) {

@@ -3,6 +3,7 @@ package dev.lathe.measure;
 import dev.lathe.backend.Backend;
 import dev.lathe.backend.Ceilings;
 import dev.lathe.backend.cpu.CpuCeilings;
+import dev.lathe.backend.cuda.CudaBackend;
 import dev.lathe.error.BackendUnusableException;
 
 /**
@@ -30,6 +31,7 @@ public final class Ridge {
     long bufferBytes = Math.min(workingSetBytes, LARGEST_BUFFER_BYTES);
     return switch (backend.name()) {
       case "cpu", "reference" -> cpu(Math.max(1, backend.device().threads()), bufferBytes);
+      case "cuda" -> ((CudaBackend) backend).measureCeilings(bufferBytes);
       default ->
           throw new BackendUnusableException(
               "the ceilings of backend %s cannot be measured by this version, so that its profile"

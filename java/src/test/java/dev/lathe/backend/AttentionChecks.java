@@ -46,7 +46,7 @@ final class AttentionChecks {
     List<Case> cases = new ArrayList<>();
     for (int pageSize : new int[] {1, 16, 32}) {
       for (int[] heads : new int[][] {{2, 2}, {4, 2}, {8, 1}, {16, 2}}) {
-        for (int headDim : new int[] {8, 10, 64}) {
+        for (int headDim : new int[] {8, 10, 32, 64}) {
           AttentionShape shape = new AttentionShape(heads[0], heads[1], headDim, scale(headDim));
           add(cases, backend, shape, pageSize);
         }

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lathe.backend.cpu.CpuBackend;
 import dev.lathe.backend.cpu.Nd4jBackend;
+import dev.lathe.backend.cuda.CudaBackend;
 import dev.lathe.backend.cuda.CudaDriver;
 import dev.lathe.backend.cuda.CudaProbe;
 import dev.lathe.error.BackendUnusableException;
@@ -37,13 +38,32 @@ final class BackendsTest {
         .hasMessageContaining("libcuda.so.1 is not installed");
   }
 
-  /** This version executes nothing on CUDA, whether there is a driver or not. */
   @Test
-  void cudaIsRefusedWithWhatTheDriverSays() {
+  void cudaRunsOrIsRefusedWithWhatTheDriverSays() {
     CudaProbe probe = CudaDriver.probe();
-    assertThatThrownBy(() -> Backends.open("cuda", 1, "auto"))
-        .isInstanceOf(BackendUnusableException.class)
-        .hasMessageContaining(probe.usable() ? probe.deviceName() : probe.reason());
+    Optional<String> why = CudaBackend.whyUnusable();
+    if (why.isPresent()) {
+      assertThatThrownBy(() -> Backends.open("cuda", 1, "auto"))
+          .isInstanceOf(BackendUnusableException.class)
+          .hasMessageContaining(why.get());
+    } else {
+      try (OpenedBackend cuda = Backends.open("cuda", 1, "auto")) {
+        assertThat(cuda.backend().name()).isEqualTo("cuda");
+        assertThat(cuda.backend().device().name()).isEqualTo(probe.deviceName());
+        assertThat(cuda.reason()).contains("it was asked for", probe.deviceName(), "sm_");
+      }
+    }
+  }
+
+  /** Tests have an emulated GPU at hand, which runs nothing that didn't ask for it. */
+  @Test
+  void autoTakesAnEmulatedGpuOnlyWhereTheEnvironmentAsksForIt() {
+    Assumptions.assumeTrue(CudaDriver.kind().emulated(), "this process uses the system's driver");
+    try (OpenedBackend chosen = Backends.open("auto", 1, "auto")) {
+      boolean wanted = System.getenv(CudaDriver.EMULATE_VARIABLE) != null;
+      assertThat(chosen.backend().name()).isEqualTo(wanted ? "cuda" : "cpu");
+      assertThat(chosen.reason()).contains(wanted ? "usable" : "emulated");
+    }
   }
 
   @Test
@@ -85,7 +105,7 @@ final class BackendsTest {
   void opensTheNativeKernels() {
     Assumptions.assumeTrue(
         CpuBackend.whyUnusable().isEmpty(), () -> CpuBackend.whyUnusable().orElseThrow());
-    try (OpenedBackend cpu = Backends.open("auto", 0, "auto")) {
+    try (OpenedBackend cpu = Backends.open("cpu", 0, "auto")) {
       assertThat(cpu.backend()).isInstanceOf(CpuBackend.class);
       assertThat(cpu.backend().device().threads()).isPositive();
       assertThat(cpu.backend().device().features()).startsWith("native ");

@@ -47,6 +47,10 @@ final class LinearChecks {
         }
       }
     }
+    // Whole blocks of 16 rows, which a backend may lay out anew.
+    for (int tokens : new int[] {1, 2, 4, 7, 8, 12}) {
+      linear(backend, format, 144, 33, new Call(tokens, true, Epilogue.ADD, true), rounding);
+    }
     for (Epilogue epilogue : Epilogue.values()) {
       for (int tokens : new int[] {1, 9}) {
         for (boolean strided : new boolean[] {false, true}) {

@@ -15,7 +15,10 @@ import java.util.Optional;
 final class Plan {
   /** Main methods among the tests' classes that time kernels; each prints JSON lines. */
   private static final List<String> BENCHES =
-      List.of("dev.lathe.backend.cuda.KernelBench", "dev.lathe.backend.cuda.AttentionBench");
+      List.of(
+          "dev.lathe.backend.cuda.CublasBench",
+          "dev.lathe.backend.cuda.KernelBench",
+          "dev.lathe.backend.cuda.AttentionBench");
 
   /** What {@code torch_peers.py} can be asked for. */
   private static final List<String> PEERS =
@@ -83,8 +86,10 @@ final class Plan {
     return parts.stream().filter(part -> options.wants(part.group())).toList();
   }
 
+  /** Tests of what single instructions compute, on which all others stand. */
   private static boolean ofInstructions(String className) {
-    return className.substring(className.lastIndexOf('.') + 1).contains("Instruction");
+    String name = className.substring(className.lastIndexOf('.') + 1);
+    return name.contains("Instruction") || name.contains("NarrowFloat");
   }
 
   private Part test(String group, String className, List<String> wrapper, Duration limit) {
@@ -124,8 +129,10 @@ final class Plan {
             sanitizer.get(),
             "--tool",
             tool,
-            "--target-processes=application-only",
-            "--error-exitcode=86");
+            "--target-processes",
+            "application-only",
+            "--error-exitcode",
+            "86");
     return test("sanitize", className, wrapper, seconds(480));
   }
 

@@ -53,7 +53,7 @@ record Report(Machine machine, String commit, String date, List<Outcome> outcome
                   outcome.id(), outcome.status().text(), outcome.seconds(), detail(outcome)));
     }
     timings(text);
-    models(text);
+    text.append(new ModelTable(outcomes).markdown(bandwidth()));
     return text.toString();
   }
 
@@ -93,6 +93,7 @@ record Report(Machine machine, String commit, String date, List<Outcome> outcome
                 rows.computeIfAbsent(t.bench() + " | " + t.shape(), _ -> new ArrayList<>()).add(t));
       }
     }
+    refusals(text);
     if (rows.isEmpty()) {
       return;
     }
@@ -134,42 +135,26 @@ record Report(Machine machine, String commit, String date, List<Outcome> outcome
     });
   }
 
-  /**
-   * Whole models: tokens a second after the first one, and the share of bandwidth of their weights.
-   */
-  private void models(StringBuilder text) {
-    Map<String, List<Double>> runs = new LinkedHashMap<>();
-    Map<String, Long> weights = new LinkedHashMap<>();
+  /** Shapes that a side can't compute, in its own words. */
+  private void refusals(StringBuilder text) {
+    List<String> lines = new ArrayList<>();
     for (Outcome outcome : outcomes) {
-      if (!outcome.id().startsWith("models.") || outcome.data().isEmpty()) {
-        continue;
-      }
-      String name = outcome.id().substring("models.".length()).replaceAll("\\.[^.]*$", "");
-      JsonNode data = outcome.data().get(0);
-      if (data.path("tpot_ms").isNumber()) {
-        runs.computeIfAbsent(name, _ -> new ArrayList<>()).add(data.get("tpot_ms").asDouble());
-      }
-      if (data.path("weights_bytes").isNumber()) {
-        weights.put(name, data.get("weights_bytes").asLong());
+      for (JsonNode line : outcome.data()) {
+        if (line.path("error").isString()) {
+          lines.add(
+              "* %s %s by %s: %s%n"
+                  .formatted(
+                      line.path("bench").asString(""),
+                      line.path("shape").asString(""),
+                      line.path("side").asString(""),
+                      line.get("error").stringValue()));
+        }
       }
     }
-    if (runs.isEmpty()) {
-      return;
+    if (!lines.isEmpty()) {
+      text.append("\n## Not computed\n\n");
+      lines.forEach(text::append);
     }
-    OptionalDouble bandwidth = bandwidth();
-    text.append(
-        "\n## Models\n\nOne sequence, greedy; median of the runs, each a process.\n\n| model | tokens/s | ms a token | weights read, of bandwidth |\n|---|---|---|---|\n");
-    runs.forEach((name, times) -> {
-      double median = times.stream().sorted().skip(times.size() / 2).findFirst().orElseThrow();
-      String share =
-          weights.containsKey(name) && bandwidth.isPresent()
-              ? "%.1f %%"
-                  .formatted(100 * weights.get(name) / median / 1e6 / bandwidth.getAsDouble())
-              : "";
-      text.append(
-          String.format(
-              Locale.ROOT, "| %s | %.1f | %s | %s |%n", name, 1e3 / median, times, share));
-    });
   }
 
   /** What doctor measured on the device. */

@@ -72,7 +72,11 @@ class ReportTest {
                     "{'bench': 'linear', 'shape': '1 x 2 x 3', 'side': 'lathe', 'samples_us': [10, 10, 10], 'bytes': 20000000}"),
                 outcome(
                     "peers.linear",
-                    "{'bench': 'linear', 'shape': '1 x 2 x 3', 'side': 'torch', 'samples_us': [15, 15, 15]}"),
+                    "{'bench': 'linear', 'shape': '1 x 2 x 3', 'side': 'torch', 'samples_us': [15, 15, 15]}",
+                    "{'bench': 'linear', 'shape': '4 x 4 x 4', 'side': 'torch', 'error': 'too small'}"),
+                outcome(
+                    "peers.decode-llama-3.2-1b",
+                    "{'bench': 'decode_bf16_transformers', 'shape': 'llama-3.2-1b', 'side': 'torch', 'samples_us': [1600]}"),
                 outcome("models.llama-3.2-1b-bf16.1", "{'tpot_ms': 1.0}"),
                 outcome("models.llama-3.2-1b-bf16.2", "{'tpot_ms': 0.8}"),
                 outcome("models.llama-3.2-1b-bf16.3", "{'tpot_ms': 0.5}"),
@@ -86,7 +90,8 @@ class ReportTest {
             "| linear | 1 x 2 x 3 | lathe | 10.00 ± 0.0 % | 2000.0 | 50.0 |  |  |",
             "| linear | 1 x 2 x 3 | torch | 15.00 ± 0.0 % |  |  |  | 1.50 times as long |",
             // 2.4 GB in 0.8 ms are 3,000 GB/s of 4,000.
-            "| llama-3.2-1b-bf16 | 1250.0 | [1.0, 0.8, 0.5] | 75.0 % |");
+            "* linear 4 x 4 x 4 by torch: too small",
+            "| llama-3.2-1b-bf16 | 1250.0 | [1.0, 0.8, 0.5] | 75.0 % |  | 2.00 times as long |");
     assertThat(report.json().get("complete").booleanValue()).isFalse();
     assertThat(report.json().get("parts").get(1).get("data").get(0).get("samples_us").size())
         .isEqualTo(3);

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.api.DynamicTest.dynamicTest;
 
 import dev.lathe.backend.Backend;
+import dev.lathe.backend.DeviceMemory;
 import dev.lathe.backend.cpu.CpuBackend;
 import dev.lathe.backend.cpu.Nd4jBackend;
 import dev.lathe.backend.reference.ReferenceBackend;
@@ -60,7 +61,7 @@ class ArchitecturesTest {
                         () -> check(model, backend.getValue()))));
   }
 
-  private static void check(RandomModels kind, Supplier<Backend> open) {
+  static void check(RandomModels kind, Supplier<Backend> open) {
     try (RandomModel model = kind.make();
         Backend backend = open.get();
         Decoder decoder = Decoder.load(model, backend)) {
@@ -152,21 +153,20 @@ class ArchitecturesTest {
     int vocabulary = decoder.config().vocabulary();
     try (KvCache cache = decoder.newCache(16, 5, DType.F32);
         KvSequence sequence = cache.newSequence();
+        DeviceMemory memory = decoder.backend().allocateMemory();
         Arena arena = Arena.ofConfined()) {
+      Tensor device = memory.tensor(DType.F32, TOKENS.length, vocabulary);
       for (int from = 0; from < TOKENS.length; from += piece) {
         int to = Math.min(TOKENS.length, from + piece);
-        Tensor logits =
-            Tensor.of(
-                arena.allocate(4L * (to - from) * vocabulary, 64),
-                DType.F32,
-                to - from,
-                vocabulary);
+        Tensor logits = device.rows(0, to - from);
         decoder.forward(
             new Batch().add(sequence, TOKENS, from, to, Batch.Logits.ALL), cache, logits);
-        decoder.backend().synchronize();
+        Tensor host =
+            Tensor.of(arena.allocate(logits.bytes(), 64), DType.F32, to - from, vocabulary);
+        decoder.backend().download(logits, host.memory());
         for (int i = from; i < to; i++) {
           float[] row = new float[vocabulary];
-          Floats.readRow(logits, i - from, row);
+          Floats.readRow(host, i - from, row);
           all[i] = new double[vocabulary];
           for (int c = 0; c < vocabulary; c++) {
             all[i][c] = row[c];

@@ -22,7 +22,7 @@ import jcuda.driver.JCudaDriver;
  */
 final class CudaKernel {
   private static final int MAX_ARGUMENTS = 64;
-  private static final int SLOT_BYTES = 8;
+  private static final int SLOT_BYTES = Long.BYTES;
 
   private final CudaContext context;
   private final CUfunction function;

@@ -20,6 +20,11 @@ final class Dispatcher {
    */
   static final int FEW_ROWS = 64;
 
+  /**
+   * Rows up to which activations are not rounded to the type of 16-bit weights, as cuBLAS wants.
+   */
+  static final int EXACT_ROWS = 8;
+
   enum Choice {
     OWN,
     CUBLAS
@@ -74,9 +79,17 @@ final class Dispatcher {
     if (whyNoCublas.isPresent()) {
       return new Decision(Choice.OWN, whyNoCublas.get());
     }
+    if (mustBeExact(product)) {
+      return new Decision(
+          Choice.OWN, "activations of at most %d rows are not rounded".formatted(EXACT_ROWS));
+    }
     return product.rows() <= FEW_ROWS
         ? new Decision(Choice.OWN, "at most %d rows".formatted(FEW_ROWS))
         : new Decision(Choice.CUBLAS, "more than %d rows".formatted(FEW_ROWS));
+  }
+
+  private static boolean mustBeExact(Product product) {
+    return product.rows() <= EXACT_ROWS && !product.format().equals("f32");
   }
 
   private static boolean cublasMultiplies(String format) {
@@ -87,6 +100,7 @@ final class Dispatcher {
   boolean isOpen(Product product) {
     return whyNoCublas.isEmpty()
         && cublasMultiplies(product.format())
+        && !mustBeExact(product)
         && !decisions.containsKey(product.bucket());
   }
 

@@ -23,19 +23,21 @@ final class KvCopyKernels {
   /** Where a cache's arrays of pages lie, as {@link #copyPages} wants them: keys and values. */
   static long[] addresses(List<KvLayer> layers) {
     return layers.stream()
-        .flatMapToLong(layer ->
-            LongStream.of(layer.keys().address(), layer.values().address()))
+        .flatMapToLong(layer -> LongStream.of(layer.keys().address(), layer.values().address()))
         .toArray();
   }
 
   /** Bytes of a page of keys, or of values. */
   static long pageBytes(KvLayer layer) {
-    return (long) layer.kvHeads() * layer.pageSize() * layer.headDim() * layer.keys().dtype().bytes();
+    return (long) layer.kvHeads()
+        * layer.pageSize()
+        * layer.headDim()
+        * layer.keys().dtype().bytes();
   }
 
   /**
-   * Copies page {@code pairs[i, 0]} to page {@code pairs[i, 1]}, for each i, in no order: no page is
-   * written that another pair reads or writes. A pair with a negative page is left out.
+   * Copies page {@code pairs[i, 0]} to page {@code pairs[i, 1]}, for each i, in no order: no page
+   * is written that another pair reads or writes. A pair with a negative page is left out.
    *
    * @param to [arrays] I64 on the device: {@link #addresses} of the cache that is written
    * @param from [arrays] I64 on the device: of the cache that is read, may be the same

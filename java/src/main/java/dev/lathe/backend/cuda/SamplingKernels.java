@@ -218,5 +218,4 @@ final class SamplingKernels {
           "%s: a workspace of %s, %d bytes are needed".formatted(operation, workspace, bytes));
     }
   }
-
 }

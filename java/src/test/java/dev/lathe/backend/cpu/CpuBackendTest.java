@@ -20,6 +20,8 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** What the native kernels promise beyond the conformance suite. */
 final class CpuBackendTest {
@@ -38,11 +40,12 @@ final class CpuBackendTest {
   }
 
   /** A token gets the same bits alone, in a batch and in a prompt, with one thread and with two. */
-  @Test
-  void sumsDoNotDependOnTokensOrThreads() {
-    // More columns than a block of the prompt's kernel, and tails in rows, columns and tokens.
-    int rows = 83;
-    int cols = 1601;
+  @ParameterizedTest
+  @CsvSource({
+    "83, 1601", // more columns than a block of the prompt's kernel, and tails everywhere
+    "176, 129" // whole blocks of rows, as small matrices are packed
+  })
+  void sumsDoNotDependOnTokensOrThreads(int rows, int cols) {
     int tokens = 133;
     Tensor x = normal(tokens, cols);
     for (InstructionSet set : CpuLibrary.instructionSets()) {

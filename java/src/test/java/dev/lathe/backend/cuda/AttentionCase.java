@@ -171,27 +171,41 @@ record AttentionCase(
   }
 
   /**
+   * How a kernel computes, for {@link #bound}.
+   *
+   * @param queryRounding with which queries are rounded before they are multiplied: 0 where they
+   *     are not
+   * @param probabilityRounding the same of probabilities
+   * @param keysAtATime after which a running largest score may rescale what was added up
+   * @param inBlocks whether 16 products are added up by themselves, with bits cut off instead of
+   *     rounded
+   */
+  record Arithmetic(
+      double queryRounding, double probabilityRounding, int keysAtATime, boolean inBlocks) {}
+
+  /**
    * How far a correct kernel may be from the reference.
    *
    * <p>A score is a dot product of headDim terms, scaled: Higham's bound (2002, section 3.1) of
    * {@code (headDim + 3) u} of scale |q| |k|, and 10 u more where it is capped (tanh at 4 ulp). exp
    * turns an absolute error of its argument into a relative one; the difference from the largest
-   * score adds 2 u, and a running largest rescales up to n times, at 5 u each. Numerator and
-   * denominator both carry that and their sums of n terms.
-   *
-   * @param queryRounding with which queries are rounded before they are multiplied: 0 where they
-   *     are not
-   * @param probabilityRounding the same of probabilities
+   * score adds 2 u, and each rescaling 5 u. Numerator and denominator both carry that and their
+   * sums.
    */
-  double bound(Data data, double queryRounding, double probabilityRounding) {
+  double bound(Data data, Arithmetic arithmetic) {
     int longest = sequences.stream().mapToInt(Sequence::context).max().orElseThrow();
     double u = 0x1p-24;
+    int cut = arithmetic.inBlocks ? 2 : 1;
     double score = shape.scale() * largestNorm(data.qkv) * largestNorm(data.cache.keys());
     double scoreError =
-        score * ((shape.headDim() + 5 + (shape.softCap() > 0 ? 10 : 0)) * u + queryRounding);
-    double probability = scoreError + (5 * longest + 8) * u;
+        score
+            * ((cut * shape.headDim() + 5 + (shape.softCap() > 0 ? 10 : 0)) * u
+                + arithmetic.queryRounding);
+    double probability =
+        scoreError + (5.0 * Math.ceilDiv(longest, arithmetic.keysAtATime) + 18) * u;
+    int additions = arithmetic.inBlocks ? cut * (Math.ceilDiv(longest, 16) + 24) : longest + 8;
     return largest(data.cache.values())
-        * (2 * probability + 2 * (longest + 2) * u + probabilityRounding);
+        * (2 * probability + 2 * additions * u + arithmetic.probabilityRounding);
   }
 
   private double largestNorm(Tensor tensor) {

@@ -11,6 +11,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.SymbolLookup;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
@@ -37,6 +38,14 @@ class CudaDriverTest {
   void emulatedGpuIsFoundWithoutAnySearchPath() throws Exception {
     assertThat(probeInItsOwnJvm("1"))
         .contains("usable=true", "deviceName=Lathe emulated GPU", "emulated=true");
+  }
+
+  @Test
+  void emulatedGpuHasAsMuchMemoryAsItIsTold() throws Exception {
+    String variable = "LATHE_EMULATOR_MEMORY";
+    assertThat(probeInItsOwnJvm("1", Map.of(variable, "96M")))
+        .contains("memoryBytes=" + (96 << 20) + ",");
+    assertThat(probeInItsOwnJvm("1")).contains("memoryBytes=" + (16L << 30) + ",");
   }
 
   @Test
@@ -70,6 +79,11 @@ class CudaDriverTest {
   }
 
   private static String probeInItsOwnJvm(String emulate) throws IOException, InterruptedException {
+    return probeInItsOwnJvm(emulate, Map.of());
+  }
+
+  private static String probeInItsOwnJvm(String emulate, Map<String, String> environment)
+      throws IOException, InterruptedException {
     List<String> command =
         List.of(
             Path.of(System.getProperty("java.home"), "bin", "java").toString(),
@@ -78,7 +92,9 @@ class CudaDriverTest {
             "-cp",
             System.getProperty("java.class.path"),
             PrintProbe.class.getName());
-    Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
+    ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
+    builder.environment().putAll(environment);
+    Process process = builder.start();
     String output = new String(process.getInputStream().readAllBytes(), UTF_8);
     assertThat(process.waitFor()).as(output).isZero();
     return output;

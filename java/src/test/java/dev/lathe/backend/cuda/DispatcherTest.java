@@ -37,6 +37,14 @@ class DispatcherTest {
   }
 
   @Test
+  void fewRowsBeside16BitWeightsAreNeverRounded() {
+    assertThat(dispatcher.isOpen(ONE)).isFalse();
+    assertThat(dispatcher.choose(ONE).reason()).contains("not rounded");
+    assertThat(dispatcher.isOpen(new Product("f32", 1, 64, 64))).isTrue();
+    assertThat(dispatcher.isOpen(new Product("f16", 9, 64, 64))).isTrue();
+  }
+
+  @Test
   void measurementsDecideForTheWholeBucket() {
     assertThat(dispatcher.isOpen(MANY)).isTrue();
     dispatcher.measured(MANY, 900, 1000);

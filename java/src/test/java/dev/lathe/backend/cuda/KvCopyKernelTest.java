@@ -13,7 +13,10 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/** cuda-kernels/kv_copy.cu: pages that were to be copied are, bit by bit, and no other byte is changed. */
+/**
+ * cuda-kernels/kv_copy.cu: pages that were to be copied are, bit by bit, and no other byte is
+ * changed.
+ */
 @Tag("cuda")
 class KvCopyKernelTest {
   private static final int PAGES = 7;
@@ -21,7 +24,13 @@ class KvCopyKernelTest {
 
   /** Pages of odd sizes, and of more than a block copies at once. */
   @ParameterizedTest
-  @CsvSource({"F16, 1, 1, 1", "F16, 2, 5, 7", "BF16, 2, 16, 8", "F32, 3, 16, 64", "F32, 8, 16, 256"})
+  @CsvSource({
+    "F16, 1, 1, 1",
+    "F16, 2, 5, 7",
+    "BF16, 2, 16, 8",
+    "F32, 3, 16, 64",
+    "F32, 8, 16, 256"
+  })
   void copiesWithinACacheAndToAnother(DType type, int heads, int pageSize, int headDim) {
     for (String order : CudaBench.orders()) {
       for (boolean within : new boolean[] {true, false}) {
@@ -76,7 +85,8 @@ class KvCopyKernelTest {
   private static void assertSame(Tensor actual, Tensor expected) {
     assertThat(actual.memory().asSlice(0, actual.bytes()))
         .satisfies(memory ->
-            assertThat(memory.mismatch(expected.memory().asSlice(0, expected.bytes()))).isEqualTo(-1));
+            assertThat(memory.mismatch(expected.memory().asSlice(0, expected.bytes())))
+                .isEqualTo(-1));
   }
 
   private static Tensor addresses(CudaBench bench, List<KvLayer> layers) {
@@ -106,7 +116,7 @@ class KvCopyKernelTest {
   private static Tensor numbers(CudaBench bench, int seed, DType type, long... shape) {
     Tensor tensor = bench.host(type, shape);
     for (long i = 0; i < tensor.elements(); i++) {
-      Floats.set(tensor.memory(), type, i, (seed * 31 + i * 7) % 251);
+      Floats.set(tensor.memory(), type, i, (float) ((seed * 31L + i * 7) % 251));
     }
     return tensor;
   }

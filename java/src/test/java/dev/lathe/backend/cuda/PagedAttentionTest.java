@@ -70,13 +70,16 @@ class PagedAttentionTest {
     }
   }
 
-  /** Head sizes of each kernel and below, groups below, of and above 16 rows, pages, windows, caps. */
+  /**
+   * Head sizes of each kernel and below, groups below, of and above 16 rows, pages, windows, caps.
+   */
   static List<AttentionCase> tensorCoreCases() {
     List<AttentionCase> cases = new ArrayList<>();
     for (DType type : new DType[] {DType.F16, DType.BF16}) {
       cases.add(AttentionCase.of(1, 1, 64, type, 16, decode(1)));
       cases.add(AttentionCase.of(4, 1, 64, type, 16, decode(16), decode(17), decode(130)));
-      cases.add(AttentionCase.of(8, 2, 128, type, 16, decode(15), decode(63), decode(64), decode(65)));
+      cases.add(
+          AttentionCase.of(8, 2, 128, type, 16, decode(15), decode(63), decode(64), decode(65)));
       cases.add(AttentionCase.of(7, 1, 48, type, 1, decode(33), decode(2)));
       cases.add(AttentionCase.of(7, 1, 80, type, 20, decode(45), decode(20), decode(200)));
       cases.add(AttentionCase.of(2, 2, 256, type, 256, decode(300), decode(70)));
@@ -89,9 +92,16 @@ class PagedAttentionTest {
       cases.add(AttentionCase.of(8, 2, 48, type, 20, chunk(150, 40), prefill(9)));
       cases.add(AttentionCase.of(2, 1, 256, type, 256, prefill(80)));
     }
-    for (int window : new int[] {1, 7, 16, 17, 40}) {
+    // More than 8 rows, and so many keys that the largest score of one half rises alone.
+    cases.add(AttentionCase.of(16, 1, 16, DType.F16, 16, decode(500)));
+    // The last row of a warp sees one key more than those before the step; with a window, the
+    // first.
+    cases.add(AttentionCase.of(1, 1, 16, DType.F16, 16, chunk(119, 70)));
+    cases.add(AttentionCase.of(1, 1, 80, DType.F16, 16, prefill(130)).window(82));
+    for (int window : new int[] {1, 7, 16, 17, 35, 40}) {
       cases.add(
-          AttentionCase.of(4, 1, 32, DType.F16, 16, decode(100), decode(40), decode(3), chunk(90, 5))
+          AttentionCase.of(
+                  4, 1, 32, DType.F16, 16, decode(100), decode(40), decode(3), chunk(90, 5))
               .window(window));
     }
     for (int window : new int[] {1, 15, 64, 65}) {
@@ -150,7 +160,8 @@ class PagedAttentionTest {
   @Test
   void planIsChosenByShape() {
     AttentionCase c =
-        AttentionCase.of(4, 1, 32, DType.F16, 16, decode(700), decode(1), chunk(60, 30), decode(90));
+        AttentionCase.of(
+            4, 1, 32, DType.F16, 16, decode(700), decode(1), chunk(60, 30), decode(90));
     try (CudaBench bench = new CudaBench()) {
       AttentionCase.Data data = c.make(bench);
       AttentionKernels kernels = new AttentionKernels(bench.kernels, bench.context.limits());
@@ -166,7 +177,7 @@ class PagedAttentionTest {
           c.toString(),
           bench.down(out),
           c.expected(bench, data),
-          c.bound(data, 0x1p-22, 0x1p-22));
+          c.bound(data, new AttentionCase.Arithmetic(0x1p-22, 0x1p-22, 16, true)));
     }
   }
 
@@ -214,7 +225,10 @@ class PagedAttentionTest {
       Tensor actual = run(bench, c, data, new AttentionPlan(List.of(launch)));
       try {
         AttentionCase.assertClose(
-            c.toString(), actual, c.expected(bench, data), c.bound(data, 0, 0));
+            c.toString(),
+            actual,
+            c.expected(bench, data),
+            c.bound(data, new AttentionCase.Arithmetic(0, 0, 1, false)));
         return false;
       } catch (AssertionError e) {
         return true;
@@ -236,31 +250,38 @@ class PagedAttentionTest {
           order + ": " + c + " by " + plan,
           actual,
           c.expected(bench, data),
-          c.bound(data, rounding(plan, c.type()), rounding(plan, c.type())));
+          c.bound(data, arithmetic(plan, c.type())));
     } finally {
       CudaBench.setOrder("forward");
     }
   }
 
   /**
-   * With which the plan's kernels round queries and probabilities (F16 has 11 digits, BF16 8): to
-   * one part in prefill of BF16, else to two, where the second part's rounding is the error.
+   * Tensor cores take queries and probabilities rounded (F16 has 11 digits, BF16 8): to one part in
+   * prefill of BF16, else to two, where the second part's rounding is the error.
    */
-  private static double rounding(AttentionPlan plan, DType type) {
+  private static AttentionCase.Arithmetic arithmetic(AttentionPlan plan, DType type) {
     List<String> modules = plan.launches().stream().map(AttentionPlan.Launch::module).toList();
+    double rounding = 0;
     if (type == DType.BF16 && modules.contains("paged_attention_prefill")) {
-      return 0x1p-8;
+      rounding = 0x1p-8;
+    } else if (!modules.stream().allMatch("paged_attention_general"::equals)) {
+      rounding = type == DType.F16 ? 0x1p-22 : 0x1p-16;
     }
-    return modules.contains("paged_attention_decode") || modules.contains("paged_attention_prefill")
-        ? type == DType.F16 ? 0x1p-22 : 0x1p-16
-        : 0;
+    boolean general = modules.contains("paged_attention_general");
+    int keysAtATime =
+        plan.launches().stream()
+            .mapToInt(
+                launch -> launch.module().equals("paged_attention_general") ? launch.step() : 16)
+            .min()
+            .orElseThrow();
+    return new AttentionCase.Arithmetic(rounding, rounding, keysAtATime, !general);
   }
 
   private static Tensor run(
       CudaBench bench, AttentionCase c, AttentionCase.Data data, AttentionPlan plan) {
     Tensor out =
-        bench.device(
-            DType.F32, data.qkv().size(0), (long) c.shape().heads() * c.shape().headDim());
+        bench.device(DType.F32, data.qkv().size(0), (long) c.shape().heads() * c.shape().headDim());
     Tensor workspace = bench.device(DType.F32, plan.partialFloats(c.shape()));
     new AttentionKernels(bench.kernels, bench.context.limits())
         .run(

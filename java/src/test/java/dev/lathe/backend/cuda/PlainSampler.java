@@ -5,7 +5,9 @@ import java.util.Comparator;
 import java.util.SplittableRandom;
 import java.util.stream.IntStream;
 
-/** What {@code generate.Sampler} draws, written again from its documentation: sorted lists, fp64. */
+/**
+ * What {@code generate.Sampler} draws, written again from its documentation: sorted lists, fp64.
+ */
 final class PlainSampler {
   private PlainSampler() {}
 

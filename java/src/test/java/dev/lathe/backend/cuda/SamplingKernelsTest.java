@@ -45,8 +45,14 @@ class SamplingKernelsTest {
     float nan = Float.NaN;
     float none = Float.NEGATIVE_INFINITY;
     float[][] rows = {
-      {-0f, 0, -0f, 0}, {0, -0f, 0, 0}, {-1, nan, 5, nan}, {nan, 1, 2, 3}, {nan, nan, nan, nan},
-      {none, nan, none, none}, {-5, nan, -7, -5}, {1, Float.POSITIVE_INFINITY, nan, 2}
+      {-0f, 0, -0f, 0},
+      {0, -0f, 0, 0},
+      {-1, nan, 5, nan},
+      {nan, 1, 2, 3},
+      {nan, nan, nan, nan},
+      {none, nan, none, none},
+      {-5, nan, -7, -5},
+      {1, Float.POSITIVE_INFINITY, nan, 2}
     };
     float[] values = new float[rows.length * 4];
     for (int r = 0; r < rows.length; r++) {
@@ -75,7 +81,7 @@ class SamplingKernelsTest {
     }
   }
 
-  private record Case(String name, int vocabulary, List<DrawParameters> rows) {
+  record Case(String name, int vocabulary, List<DrawParameters> rows) {
     @Override
     public String toString() {
       return name;
@@ -93,14 +99,17 @@ class SamplingKernelsTest {
         new Case("greedy", 1000, List.of(draw(0, 0, 1, 0, 1, 1, 0), draw(0, 5, 0.5, 0, 1, 2, 0))));
     cases.add(
         new Case(
-            "greedy with a penalty", 300, List.of(draw(0, 0, 1, 0, 1.3, 1, 0), draw(0, 0, 1, 0, 5, 1, 3))));
+            "greedy with a penalty",
+            300,
+            List.of(draw(0, 0, 1, 0, 1.3, 1, 0), draw(0, 0, 1, 0, 5, 1, 3))));
     cases.add(new Case("all", 5000, draws(i -> draw(0.8 + 0.1 * i, 0, 1, 0, 1, i, i))));
-    cases.add(new Case("top-k", 5000, draws(i -> draw(1, 1 + 7 * i, 1, 0, 1, 40 + i, i))));
-    cases.add(new Case("top-k of more than there are", 9, draws(i -> draw(1, 8 + i, 1, 0, 1, i, i))));
-    cases.add(new Case("top-p", 5000, draws(i -> draw(1.2, 0, 0.1 + 0.1 * i, 0, 1, 7 * i, i))));
-    cases.add(new Case("min-p", 5000, draws(i -> draw(0.7, 0, 1, 0.05 * i, 1, 3 * i, i))));
+    cases.add(new Case("top-k", 5000, draws(i -> draw(1, 1 + 7 * i, 1, 0, 1, 40L + i, i))));
     cases.add(
-        new Case("everything", 5000, draws(i -> draw(0.9, 50, 0.9, 0.02, 1.2, -i, 1000 + i))));
+        new Case("top-k of more than there are", 9, draws(i -> draw(1, 8 + i, 1, 0, 1, i, i))));
+    cases.add(new Case("top-p", 5000, draws(i -> draw(1.2, 0, 0.1 + 0.1 * i, 0, 1, 7L * i, i))));
+    cases.add(new Case("min-p", 5000, draws(i -> draw(0.7, 0, 1, 0.05 * i, 1, 3L * i, i))));
+    cases.add(
+        new Case("everything", 5000, draws(i -> draw(0.9, 50, 0.9, 0.02, 1.2, -i, 1000L + i))));
     cases.add(
         new Case(
             "each row its own way",
@@ -192,7 +201,9 @@ class SamplingKernelsTest {
       for (int r = 0; r < count; r++) {
         float[] values = logits(c, r);
         for (int i = 0; i < values.length; i++) {
-          logits.memory().setAtIndex(ValueLayout.JAVA_FLOAT, (long) r * c.vocabulary + i, values[i]);
+          logits
+              .memory()
+              .setAtIndex(ValueLayout.JAVA_FLOAT, (long) r * c.vocabulary + i, values[i]);
         }
         rows.get(r).write(parameters.memory(), r);
         Arrays.stream(context(c, r)).forEach(context::add);

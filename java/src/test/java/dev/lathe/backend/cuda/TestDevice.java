@@ -73,17 +73,24 @@ final class TestDevice implements AutoCloseable {
   }
 
   CUfunction function(String module, String name) {
-    CUmodule loaded =
-        modules.computeIfAbsent(
-            module,
-            wanted -> {
-              CUmodule fresh = new CUmodule();
-              check(JCudaDriver.cuModuleLoadData(fresh, CudaDriver.moduleImage(wanted)));
-              return fresh;
-            });
     CUfunction function = new CUfunction();
-    check(JCudaDriver.cuModuleGetFunction(function, loaded, name));
+    check(JCudaDriver.cuModuleGetFunction(function, module(module), name));
     return function;
+  }
+
+  /** Finds a variable of a module; the result is the driver's. */
+  int global(CUdeviceptr pointer, long[] bytes, String module, String name) {
+    return JCudaDriver.cuModuleGetGlobal(pointer, bytes, module(module), name);
+  }
+
+  private CUmodule module(String name) {
+    return modules.computeIfAbsent(
+        name,
+        wanted -> {
+          CUmodule fresh = new CUmodule();
+          check(JCudaDriver.cuModuleLoadData(fresh, CudaDriver.moduleImage(wanted)));
+          return fresh;
+        });
   }
 
   /** Launches on the default stream and waits; the result is the launch's, or the kernel's. */

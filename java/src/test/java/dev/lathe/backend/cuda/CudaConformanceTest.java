@@ -1,0 +1,62 @@
+package dev.lathe.backend.cuda;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.lathe.backend.Backend;
+import dev.lathe.backend.BackendConformance;
+import dev.lathe.tensor.DType;
+import dev.lathe.tensor.Weight;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.Tag;
+
+/** The whole suite on the GPU that there is, the emulated one among them. */
+@Tag("cuda")
+final class CudaConformanceTest extends BackendConformance {
+  /** What two BF16 leave of a number, 2^-18, of both factors. */
+  private static final double IN_TWO_PARTS = 0x1p-17;
+
+  private CudaBackend opened;
+
+  @Override
+  protected Backend open() {
+    opened = CudaBackend.open();
+    return opened;
+  }
+
+  /**
+   * Beside more than 8 tokens, own kernels take activations as two BF16, high and low, and F16
+   * weights too; cuBLAS, beside many, rounds activations to the type of 16-bit weights.
+   */
+  @Override
+  protected double activationRounding(Weight weight, int tokens) {
+    if (tokens <= Dispatcher.EXACT_ROWS) {
+      return 0;
+    }
+    return switch (weight) {
+      case Weight.Dense dense when tokens > Dispatcher.FEW_ROWS -> roundoff(dense.values().dtype());
+      case Weight.Dense dense when dense.values().dtype() == DType.F32 -> 0;
+      case Weight.Dense _, Weight.Int8 _ -> IN_TWO_PARTS;
+      default -> 0;
+    };
+  }
+
+  /** Tensor cores multiply 16-bit keys and values by queries and probabilities of the same type. */
+  @Override
+  protected double attentionRounding(DType cacheType) {
+    return roundoff(cacheType);
+  }
+
+  private static double roundoff(DType type) {
+    return switch (type) {
+      case BF16 -> 0x1p-8;
+      case F16 -> 0x1p-11;
+      default -> 0;
+    };
+  }
+
+  /** Every tensor that the suite allocated went back to the pool. */
+  @AfterAll
+  void nothingIsLeft() {
+    assertThat(opened.openMemories()).isZero();
+  }
+}

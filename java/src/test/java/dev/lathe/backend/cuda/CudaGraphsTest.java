@@ -1,0 +1,140 @@
+package dev.lathe.backend.cuda;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.lathe.backend.DeviceMemory;
+import dev.lathe.model.Batch;
+import dev.lathe.model.Decoder;
+import dev.lathe.model.KvCache;
+import dev.lathe.model.KvSequence;
+import dev.lathe.model.TinyModel;
+import dev.lathe.tensor.DType;
+import dev.lathe.tensor.Tensor;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+
+/** Steps that are replayed as CUDA graphs give what the same calls give one by one. */
+@Tag("cuda")
+class CudaGraphsTest {
+  private static final int PAGE_SIZE = 4;
+  private static final int PAGES = 64;
+
+  /**
+   * Two sequences, the second of which joins later; the first grows until its block table needs
+   * another bucket. The last logits of every step.
+   */
+  private static List<float[]> run(CudaBackend backend, TinyModel model, int steps) {
+    List<float[]> all = new ArrayList<>();
+    try (Decoder decoder = Decoder.load(model, backend);
+        KvCache cache = decoder.newCache(PAGES, PAGE_SIZE);
+        DeviceMemory memory = backend.allocateMemory();
+        Arena arena = Arena.ofConfined()) {
+      Tensor logits = memory.tensor(DType.F32, 2, TinyModel.VOCABULARY);
+      List<KvSequence> sequences = new ArrayList<>();
+      int[] next = {7, 11};
+      for (int step = 0; step < steps; step++) {
+        Batch batch = new Batch();
+        if (step == 0) {
+          sequences.add(cache.newSequence());
+          batch.add(sequences.getFirst(), new int[] {1, 2, 3}, Batch.Logits.LAST);
+        } else {
+          batch.add(sequences.getFirst(), new int[] {next[0]}, Batch.Logits.LAST);
+        }
+        if (step == 20) {
+          sequences.add(cache.newSequence());
+          batch.add(sequences.getLast(), new int[] {9, 8, 7, 6, 5}, Batch.Logits.LAST);
+        } else if (step > 20) {
+          batch.add(sequences.getLast(), new int[] {next[1]}, Batch.Logits.LAST);
+        }
+        int rows = batch.logitRowCount();
+        decoder.forward(batch, cache, logits.rows(0, rows));
+        MemorySegment host = arena.allocate(4L * rows * TinyModel.VOCABULARY, 4);
+        backend.download(logits.rows(0, rows), host);
+        float[] values = host.toArray(ValueLayout.JAVA_FLOAT);
+        all.add(values);
+        for (int row = 0; row < rows; row++) {
+          next[row] = argmax(values, row);
+        }
+      }
+      sequences.forEach(KvSequence::close);
+    }
+    return all;
+  }
+
+  private static int argmax(float[] logits, int row) {
+    int best = 0;
+    for (int i = 0; i < TinyModel.VOCABULARY; i++) {
+      if (logits[row * TinyModel.VOCABULARY + i] > logits[row * TinyModel.VOCABULARY + best]) {
+        best = i;
+      }
+    }
+    return best;
+  }
+
+  @Test
+  void replayedStepsEqualDirectOnes() {
+    int steps = 68;
+    List<float[]> direct;
+    List<float[]> replayed;
+    try (TinyModel model = new TinyModel(3);
+        CudaBackend plain = CudaBackend.open(false)) {
+      direct = run(plain, model, steps);
+      assertThat(plain.graphs().captures()).isZero();
+    }
+    try (TinyModel model = new TinyModel(3);
+        CudaBackend graphs = CudaBackend.open(true)) {
+      replayed = run(graphs, model, steps);
+      // One sequence; two with 16 pages of room; two with 32: each ran once, was captured, and is
+      // replayed from then on. The prompts are neither.
+      assertThat(graphs.graphs().captures()).isEqualTo(3);
+      assertThat(graphs.graphs().replays()).isEqualTo(steps - 2 - 2 * 3);
+    }
+    for (int step = 0; step < steps; step++) {
+      assertThat(replayed.get(step)).as("step %d", step).containsExactly(direct.get(step));
+    }
+  }
+
+  @Test
+  void anotherCacheIsCapturedAgainAndTheSamePlaceIsNot() {
+    try (TinyModel model = new TinyModel(3);
+        CudaBackend backend = CudaBackend.open(true)) {
+      List<float[]> first = run(backend, model, 6);
+      long captures = backend.graphs().captures();
+      List<float[]> second = run(backend, model, 6); // another decoder: nothing is the same
+      assertThat(backend.graphs().captures()).isEqualTo(2 * captures);
+      for (int step = 0; step < first.size(); step++) {
+        assertThat(second.get(step)).containsExactly(first.get(step));
+      }
+    }
+  }
+
+  @Test
+  void whatCannotBeReplayedIsRefusedAndTheBackendGoesOn() {
+    try (CudaBackend backend = CudaBackend.open(true);
+        DeviceMemory memory = backend.allocateMemory();
+        Arena arena = Arena.ofConfined()) {
+      Tensor x = memory.tensor(DType.F32, 2, 8);
+      MemorySegment host = arena.allocate(x.bytes(), 4);
+      host.setAtIndex(ValueLayout.JAVA_FLOAT, 0, 3);
+      Runnable uploads = () -> backend.upload(host, x);
+      backend.replayable("uploads", uploads); // the first time it just runs
+      assertThatThrownBy(() -> backend.replayable("uploads", uploads))
+          .isInstanceOf(IllegalStateException.class)
+          .hasMessageContaining("an upload within operations that are to be replayed");
+      Runnable doubles = () -> backend.scale(x, 2);
+      for (int i = 0; i < 3; i++) {
+        backend.replayable("doubles", doubles);
+      }
+      backend.download(x, host);
+      assertThat(host.getAtIndex(ValueLayout.JAVA_FLOAT, 0)).isEqualTo(24);
+      assertThat(backend.graphs().captures()).isEqualTo(1);
+      assertThat(backend.graphs().replays()).isEqualTo(1);
+    }
+  }
+}

@@ -1,0 +1,117 @@
+/* Causal attention of single tokens for a query head that has a key/value head to itself, of whole registers.
+ *
+ * Nothing is shared among heads, so the query stays in registers, and a key is read as the operand of its product. Values
+ * are weighed a whole row at a time. The order of all sums depends on the token's context alone.
+ */
+#pragma once
+#include "softmax_impl.h"
+
+namespace {
+
+/* Independent sums for each register of a head, which hide the latency of a multiply-add. */
+constexpr int interleaved(int registers) { return registers <= 2 ? 4 : registers == 4 ? 2 : 1; }
+
+template <bool Half> INLINE vec loadKv(const uint8_t* p, int64_t index) {
+  return Half ? vloadF16(p + 2 * index) : vload(p + 4 * index);
+}
+
+template <bool Half, int D> INLINE vec keyProducts(const vec (&query)[D], const uint8_t* keys, int64_t row) {
+  vec sum = vmul(query[0], loadKv<Half>(keys, row * D * W));
+#pragma GCC unroll 8
+  for (int d = 1; d < D; d++) {
+    sum = vfma(query[d], loadKv<Half>(keys, row * D * W + d * W), sum);
+  }
+  return sum;
+}
+
+template <bool Half, int D>
+void scoresAlone(const lathe::AttentionItem& item, int64_t keys, const float* query, float* scores) {
+  constexpr int64_t bytes = Half ? 2 : 4;
+  vec q[D];
+#pragma GCC unroll 8
+  for (int d = 0; d < D; d++) {
+    q[d] = vload(query + d * W);
+  }
+  for (int64_t start = 0, page = 0; start < keys; start += item.page_size, page++) {
+    const uint8_t* rows = item.keys + bytes * item.page_stride * item.blocks[page];
+    int64_t count = keys - start < item.page_size ? keys - start : item.page_size;
+    int64_t j = 0;
+    for (; j + 4 <= count; j += 4) {
+      vsum4(keyProducts<Half, D>(q, rows, j), keyProducts<Half, D>(q, rows, j + 1),
+            keyProducts<Half, D>(q, rows, j + 2), keyProducts<Half, D>(q, rows, j + 3), scores + start + j);
+    }
+    for (; j < count; j++) {
+      scores[start + j] = vsum1(keyProducts<Half, D>(q, rows, j));
+    }
+  }
+}
+
+template <bool Half, int D>
+void weighAlone(const lathe::AttentionItem& item, int64_t keys, const float* weights, float sum, float* out) {
+  constexpr int64_t bytes = Half ? 2 : 4;
+  constexpr int I = interleaved(D);
+  vec acc[D][I];
+#pragma GCC unroll 8
+  for (int d = 0; d < D; d++) {
+#pragma GCC unroll 4
+    for (int i = 0; i < I; i++) {
+      acc[d][i] = vzero();
+    }
+  }
+  for (int64_t start = 0, page = 0; start < keys; start += item.page_size, page++) {
+    const uint8_t* rows = item.values + bytes * item.page_stride * item.blocks[page];
+    int64_t count = keys - start < item.page_size ? keys - start : item.page_size;
+    int64_t j = 0;
+    for (; j + I <= count; j += I) {
+#pragma GCC unroll 4
+      for (int i = 0; i < I; i++) {
+        vec weight = vset(weights[start + j + i]);
+#pragma GCC unroll 8
+        for (int d = 0; d < D; d++) {
+          acc[d][i] = vfma(weight, loadKv<Half>(rows, (j + i) * D * W + d * W), acc[d][i]);
+        }
+      }
+    }
+    for (; j < count; j++) {
+      vec weight = vset(weights[start + j]);
+#pragma GCC unroll 8
+      for (int d = 0; d < D; d++) {
+        acc[d][0] = vfma(weight, loadKv<Half>(rows, j * D * W + d * W), acc[d][0]);
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int d = 0; d < D; d++) {
+    vec total = acc[d][0];
+#pragma GCC unroll 4
+    for (int i = 1; i < I; i++) {
+      total = vadd(total, acc[d][i]);
+    }
+    vstore(out + d * W, vdiv(total, vset(sum)));
+  }
+}
+
+template <bool Half, int D>
+void attendAlone(const lathe::AttentionItem& item, int64_t keys, const float* query, float* out, float* scores) {
+  scoresAlone<Half, D>(item, keys, query, scores);
+  float sum;
+  softmax<1>(scores, 0, keys, item.scale, &sum);
+  weighAlone<Half, D>(item, keys, scores, sum, out);
+}
+
+/* Whether the head is of a size that is run here; then it is done. */
+template <bool Half>
+INLINE bool attendAlone(const lathe::AttentionItem& item, int64_t keys, const float* query, float* out, float* scores) {
+  if (item.group != 1) {
+    return false;
+  }
+  switch (item.head_dim) {
+    case W: attendAlone<Half, 1>(item, keys, query, out, scores); return true;
+    case 2 * W: attendAlone<Half, 2>(item, keys, query, out, scores); return true;
+    case 4 * W: attendAlone<Half, 4>(item, keys, query, out, scores); return true;
+    case 8 * W: attendAlone<Half, 8>(item, keys, query, out, scores); return true;
+    default: return false;
+  }
+}
+
+} // namespace
