@@ -36,7 +36,7 @@ template <class T, int kBatch, bool kWhole>
 __device__ __forceinline__ void steps(float (&acc)[kBatch], const Product& p, const T* next, uint32_t mine, int before,
                                       int start, float zero) {
   int lane = threadIdx.x % 32;
-#pragma unroll(kWhole ? 4 : 1)
+#pragma unroll(!kWhole ? 1 : kBatch == 1 ? 4 : 2)
   for (int step = 0; step < 8; step++) {
     int source = 4 * step + lane / 8, shift = lane % 8 * 4;
     uint32_t of_word = __shfl_sync(kAll, mine, source);
