@@ -33,7 +33,7 @@ class InstructionConformanceTest {
         for (int chunk = 0; chunk < map.depth / 4; chunk++) {
           int lane = map.metadataLane(row, chunk, selector);
           int bit = map.metadataBit(row, chunk);
-          meta[lane] = meta[lane] & ~(15 << bit) | PAIRS[random.nextInt(PAIRS.length)] << bit;
+          meta[lane] = (meta[lane] & ~(15 << bit)) | (PAIRS[random.nextInt(PAIRS.length)] << bit);
         }
       }
       int[] c = new int[4 * LANES];
@@ -73,7 +73,7 @@ class InstructionConformanceTest {
 
     double value(int[] registers, int lane, int i, boolean isA) {
       int perRegister = isByte() ? 4 : 2;
-      int bits = registers[4 * lane + i / perRegister] >>> 32 / perRegister * (i % perRegister);
+      int bits = registers[4 * lane + i / perRegister] >>> ((32 / perRegister) * (i % perRegister));
       return switch (type) {
         case "s8" -> (byte) bits;
         case "u8s8" -> isA ? bits & 0xff : (byte) bits;
@@ -238,7 +238,7 @@ class InstructionConformanceTest {
           .launch(1, 1, 1, LANES, 0);
       int[] actual = bench.downIntegers(out);
       for (int form = 0; form < 6; form++) {
-        int matrices = 1 << form / 2;
+        int matrices = 1 << (form / 2);
         for (int lane = 0; lane < LANES; lane++) {
           for (int m = 0; m < matrices; m++) {
             int row = lane / 4;

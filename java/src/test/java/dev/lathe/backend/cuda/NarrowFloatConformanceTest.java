@@ -20,8 +20,15 @@ class NarrowFloatConformanceTest {
 
   /** How a 16-bit format widens and rounds. */
   private enum Format {
-    HALF,
-    BFLOAT16;
+    HALF(0),
+    BFLOAT16(1);
+
+    /** Which of the kernel's halves of outputs is this one's. */
+    final int place;
+
+    Format(int place) {
+      this.place = place;
+    }
 
     float widen(int bits) {
       return this == HALF ? Float.float16ToFloat((short) bits) : Float.intBitsToFloat(bits << 16);
@@ -34,7 +41,7 @@ class NarrowFloatConformanceTest {
       int raw = Float.floatToRawIntBits(x);
       return this == HALF
           ? Float.floatToFloat16(x) & 0xffff
-          : raw + 0x7fff + (raw >>> 16 & 1) >>> 16;
+          : (raw + 0x7fff + ((raw >>> 16) & 1)) >>> 16;
     }
 
     /** a b + c, rounded once. */
@@ -93,7 +100,7 @@ class NarrowFloatConformanceTest {
     }
     for (int i = 0; i < COUNT; i++) {
       for (Format format : Format.values()) {
-        int first = 4 * format.ordinal();
+        int first = 4 * format.place;
         float a = format.widen(x[i]);
         float b = format.widen(y[i]);
         float c = format.widen(z[i]);
@@ -104,7 +111,7 @@ class NarrowFloatConformanceTest {
         same(format.fused(a, b, c), narrow(format, actual[(first + 3) * COUNT + i]), "fma", i);
         same(
             format.round(Float.intBitsToFloat(x[i] << 16 | y[i])),
-            narrow(format, actual[(8 + format.ordinal()) * COUNT + i]),
+            narrow(format, actual[(8 + format.place) * COUNT + i]),
             "rounded",
             i);
       }
