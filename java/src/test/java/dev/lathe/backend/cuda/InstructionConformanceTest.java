@@ -33,7 +33,7 @@ class InstructionConformanceTest {
         for (int chunk = 0; chunk < map.depth / 4; chunk++) {
           int lane = map.metadataLane(row, chunk, selector);
           int bit = map.metadataBit(row, chunk);
-          meta[lane] = meta[lane] & ~(15 << bit) | PAIRS[random.nextInt(PAIRS.length)] << bit;
+          meta[lane] = (meta[lane] & ~(15 << bit)) | (PAIRS[random.nextInt(PAIRS.length)] << bit);
         }
       }
       int[] c = new int[4 * LANES];
@@ -51,7 +51,7 @@ class InstructionConformanceTest {
       int[] registers = new int[4 * LANES];
       for (int i = 0; i < registers.length; i++) {
         registers[i] =
-            isByte(type) ? random.nextInt() : narrow(type, random) | narrow(type, random) << 16;
+            isByte(type) ? random.nextInt() : narrow(type, random) | (narrow(type, random) << 16);
       }
       return registers;
     }
@@ -248,7 +248,7 @@ class InstructionConformanceTest {
                 halves[64 * m + (form % 2 == 0 ? 8 * row + column + 1 : 8 * (column + 1) + row)];
             assertThat(actual[(form * LANES + lane) * 4 + m])
                 .as("form %d, lane %d, matrix %d", form, lane, m)
-                .isEqualTo(low | high << 16);
+                .isEqualTo(low | (high << 16));
           }
         }
       }
