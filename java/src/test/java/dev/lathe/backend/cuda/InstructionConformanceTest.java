@@ -51,7 +51,7 @@ class InstructionConformanceTest {
       int[] registers = new int[4 * LANES];
       for (int i = 0; i < registers.length; i++) {
         registers[i] =
-            isByte(type) ? random.nextInt() : narrow(type, random) | narrow(type, random) << 16;
+            isByte(type) ? random.nextInt() : narrow(type, random) | (narrow(type, random) << 16);
       }
       return registers;
     }
@@ -248,7 +248,7 @@ class InstructionConformanceTest {
                 halves[64 * m + (form % 2 == 0 ? 8 * row + column + 1 : 8 * (column + 1) + row)];
             assertThat(actual[(form * LANES + lane) * 4 + m])
                 .as("form %d, lane %d, matrix %d", form, lane, m)
-                .isEqualTo(low | high << 16);
+                .isEqualTo(low | (high << 16));
           }
         }
       }
