@@ -92,7 +92,7 @@ struct Int8 : WeightRows<int8_t> {
 LINEAR_INT8(linear_int8_1, false, 1, 4, 2)
 LINEAR_INT8(linear_int8_2, false, 2, 4, 2)
 LINEAR_INT8(linear_int8_4, false, 4, 4, 1)
-LINEAR_INT8(linear_int8_8, false, 8, 3, 1)
+LINEAR_INT8(linear_int8_8, false, 8, 2, 1)
 LINEAR_INT8(linear_int8_grouped_1, true, 1, 4, 1)
 LINEAR_INT8(linear_int8_grouped_2, true, 2, 4, 1)
 LINEAR_INT8(linear_int8_grouped_4, true, 4, 3, 1)
