@@ -48,7 +48,7 @@ class BenchLinesTest {
       assertThat(bench.downIntegers(target)).containsOnly(7);
       lines.cannot("fill", "257", "lathe", "not a multiple of 4");
     }
-    String[] printed = text.toString(UTF_8).split("\n");
+    String[] printed = text.toString(UTF_8).lines().toArray(String[]::new);
     JsonNode line = JSON.readTree(printed[0]);
     assertThat(line.get("bench").stringValue()).isEqualTo("fill");
     if (CudaDriver.kind().emulated()) {
