@@ -12,8 +12,11 @@ import org.junit.jupiter.api.Tag;
 /** The whole suite on the GPU that there is, the emulated one among them. */
 @Tag("cuda")
 final class CudaConformanceTest extends BackendConformance {
-  /** What two BF16 leave of a number, 2^-18, of both factors. */
+  /** What two BF16 leave of a number: the first at most 2^-8 of it, the second 2^-9 of that. */
   private static final double IN_TWO_PARTS = 0x1p-17;
+
+  /** Of F16 weights too, which two BF16 hold; the product of both low parts is left out. */
+  private static final double WITHOUT_LOW_PARTS = 0x1p-16;
 
   private CudaBackend opened;
 
@@ -35,6 +38,8 @@ final class CudaConformanceTest extends BackendConformance {
     return switch (weight) {
       case Weight.Dense dense when tokens > Dispatcher.FEW_ROWS -> roundoff(dense.values().dtype());
       case Weight.Dense dense when dense.values().dtype() == DType.F32 -> 0;
+      case Weight.Dense dense when dense.values().dtype() == DType.F16 ->
+          IN_TWO_PARTS + WITHOUT_LOW_PARTS;
       case Weight.Dense _, Weight.Int8 _ -> IN_TWO_PARTS;
       default -> 0;
     };
