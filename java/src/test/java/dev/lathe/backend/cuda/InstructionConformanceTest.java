@@ -73,7 +73,7 @@ class InstructionConformanceTest {
 
     double value(int[] registers, int lane, int i, boolean isA) {
       int perRegister = isByte() ? 4 : 2;
-      int bits = registers[4 * lane + i / perRegister] >>> 32 / perRegister * (i % perRegister);
+      int bits = registers[4 * lane + i / perRegister] >>> (32 / perRegister * (i % perRegister));
       return switch (type) {
         case "s8" -> (byte) bits;
         case "u8s8" -> isA ? bits & 0xff : (byte) bits;
@@ -238,7 +238,7 @@ class InstructionConformanceTest {
           .launch(1, 1, 1, LANES, 0);
       int[] actual = bench.downIntegers(out);
       for (int form = 0; form < 6; form++) {
-        int matrices = 1 << form / 2;
+        int matrices = 1 << (form / 2);
         for (int lane = 0; lane < LANES; lane++) {
           for (int m = 0; m < matrices; m++) {
             int row = lane / 4;

@@ -34,7 +34,7 @@ class NarrowFloatConformanceTest {
       int raw = Float.floatToRawIntBits(x);
       return this == HALF
           ? Float.floatToFloat16(x) & 0xffff
-          : raw + 0x7fff + (raw >>> 16 & 1) >>> 16;
+          : (raw + 0x7fff + ((raw >>> 16) & 1)) >>> 16;
     }
 
     /** a b + c, rounded once. */
@@ -103,7 +103,7 @@ class NarrowFloatConformanceTest {
             format.fused(a, b, -0f), narrow(format, actual[(first + 2) * COUNT + i]), "product", i);
         same(format.fused(a, b, c), narrow(format, actual[(first + 3) * COUNT + i]), "fma", i);
         same(
-            format.round(Float.intBitsToFloat(x[i] << 16 | y[i])),
+            format.round(Float.intBitsToFloat((x[i] << 16) | y[i])),
             narrow(format, actual[(8 + format.ordinal()) * COUNT + i]),
             "rounded",
             i);
@@ -118,7 +118,7 @@ class NarrowFloatConformanceTest {
           narrow(Format.HALF, actual[12 * COUNT + i]),
           "of e4m3",
           i);
-      float wide = Float.intBitsToFloat(x[i] << 16 | y[i]);
+      float wide = Float.intBitsToFloat((x[i] << 16) | y[i]);
       double nearest = Math.rint(wide);
       same(Float.isNaN(wide) ? 0 : (int) nearest, actual[13 * COUNT + i], "integer", i);
     }
@@ -143,7 +143,7 @@ class NarrowFloatConformanceTest {
 
   private static double decode(int code, int fractionBits, int bias) {
     int exponent = (code & 0x7f) >> fractionBits;
-    double fraction = (code & (1 << fractionBits) - 1) / (double) (1 << fractionBits);
+    double fraction = (code & ((1 << fractionBits) - 1)) / (double) (1 << fractionBits);
     double magnitude =
         exponent == 0 ? Math.scalb(fraction, 1 - bias) : Math.scalb(1 + fraction, exponent - bias);
     return (code & 0x80) == 0 ? magnitude : -magnitude;
