@@ -20,8 +20,18 @@ class NarrowFloatConformanceTest {
 
   /** How a 16-bit format widens and rounds. */
   private enum Format {
-    HALF,
-    BFLOAT16;
+    HALF(0, 8),
+    BFLOAT16(4, 9);
+
+    /** Which of the kernel's results are this format's: the first of four, and the rounding of floats. */
+    final int first;
+
+    final int rounding;
+
+    Format(int first, int rounding) {
+      this.first = first;
+      this.rounding = rounding;
+    }
 
     float widen(int bits) {
       return this == HALF ? Float.float16ToFloat((short) bits) : Float.intBitsToFloat(bits << 16);
@@ -93,7 +103,7 @@ class NarrowFloatConformanceTest {
     }
     for (int i = 0; i < COUNT; i++) {
       for (Format format : Format.values()) {
-        int first = 4 * format.ordinal();
+        int first = format.first;
         float a = format.widen(x[i]);
         float b = format.widen(y[i]);
         float c = format.widen(z[i]);
@@ -104,7 +114,7 @@ class NarrowFloatConformanceTest {
         same(format.fused(a, b, c), narrow(format, actual[(first + 3) * COUNT + i]), "fma", i);
         same(
             format.round(Float.intBitsToFloat((x[i] << 16) | y[i])),
-            narrow(format, actual[(8 + format.ordinal()) * COUNT + i]),
+            narrow(format, actual[format.rounding * COUNT + i]),
             "rounded",
             i);
       }
