@@ -4,6 +4,8 @@ package dev.lathe.backend.cuda;
  * Which element of a matrix each lane of a warp holds, as the PTX ISA publishes it for each shape
  * of {@code mma.sync} (section 9.7.14.5, "Matrix Fragments for mma.mMnNkK") and of {@code mma.sp}
  * (9.7.14.6.2). Written from those formulas, shape by shape, and from nothing of the emulator's.
+ * The lanes of metadata are published as figures, without a formula: only a real GPU can confirm
+ * them.
  *
  * <p>With groupID = lane / 4 and threadID = lane % 4, element i of a lane's fragment is at (row,
  * column).

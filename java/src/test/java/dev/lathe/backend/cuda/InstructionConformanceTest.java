@@ -73,7 +73,7 @@ class InstructionConformanceTest {
 
     double value(int[] registers, int lane, int i, boolean isA) {
       int perRegister = isByte() ? 4 : 2;
-      int bits = registers[4 * lane + i / perRegister] >>> ((32 / perRegister) * (i % perRegister));
+      int bits = registers[4 * lane + i / perRegister] >>> (32 / perRegister * (i % perRegister));
       return switch (type) {
         case "s8" -> (byte) bits;
         case "u8s8" -> isA ? bits & 0xff : (byte) bits;

@@ -20,14 +20,20 @@ class NarrowFloatConformanceTest {
 
   /** How a 16-bit format widens and rounds. */
   private enum Format {
-    HALF(0),
-    BFLOAT16(1);
+    HALF(0, 8),
+    BFLOAT16(4, 9);
 
-    /** Which of the kernel's halves of outputs is this one's. */
-    final int place;
+    /**
+     * Which of the kernel's results are this format's: the first of four, and the rounding of
+     * floats.
+     */
+    final int first;
 
-    Format(int place) {
-      this.place = place;
+    final int rounding;
+
+    Format(int first, int rounding) {
+      this.first = first;
+      this.rounding = rounding;
     }
 
     float widen(int bits) {
@@ -100,7 +106,7 @@ class NarrowFloatConformanceTest {
     }
     for (int i = 0; i < COUNT; i++) {
       for (Format format : Format.values()) {
-        int first = 4 * format.place;
+        int first = format.first;
         float a = format.widen(x[i]);
         float b = format.widen(y[i]);
         float c = format.widen(z[i]);
@@ -110,8 +116,8 @@ class NarrowFloatConformanceTest {
             format.fused(a, b, -0f), narrow(format, actual[(first + 2) * COUNT + i]), "product", i);
         same(format.fused(a, b, c), narrow(format, actual[(first + 3) * COUNT + i]), "fma", i);
         same(
-            format.round(Float.intBitsToFloat(x[i] << 16 | y[i])),
-            narrow(format, actual[(8 + format.place) * COUNT + i]),
+            format.round(Float.intBitsToFloat((x[i] << 16) | y[i])),
+            narrow(format, actual[format.rounding * COUNT + i]),
             "rounded",
             i);
       }
@@ -125,7 +131,7 @@ class NarrowFloatConformanceTest {
           narrow(Format.HALF, actual[12 * COUNT + i]),
           "of e4m3",
           i);
-      float wide = Float.intBitsToFloat(x[i] << 16 | y[i]);
+      float wide = Float.intBitsToFloat((x[i] << 16) | y[i]);
       double nearest = Math.rint(wide);
       same(Float.isNaN(wide) ? 0 : (int) nearest, actual[13 * COUNT + i], "integer", i);
     }
@@ -150,7 +156,7 @@ class NarrowFloatConformanceTest {
 
   private static double decode(int code, int fractionBits, int bias) {
     int exponent = (code & 0x7f) >> fractionBits;
-    double fraction = (code & (1 << fractionBits) - 1) / (double) (1 << fractionBits);
+    double fraction = (code & ((1 << fractionBits) - 1)) / (double) (1 << fractionBits);
     double magnitude =
         exponent == 0 ? Math.scalb(fraction, 1 - bias) : Math.scalb(1 + fraction, exponent - bias);
     return (code & 0x80) == 0 ? magnitude : -magnitude;
