@@ -32,7 +32,7 @@ record LinearPlan(
     new Instance(1, 2, 4), new Instance(2, 2, 4), new Instance(4, 2, 2), new Instance(8, 4, 1)
   };
   private static final Instance[] INT8 = {
-    new Instance(1, 4, 2), new Instance(2, 4, 2), new Instance(4, 4, 1), new Instance(8, 3, 1)
+    new Instance(1, 4, 2), new Instance(2, 4, 2), new Instance(4, 4, 1), new Instance(8, 2, 1)
   };
   private static final Instance[] GROUPED = {
     new Instance(1, 4, 1), new Instance(2, 4, 1), new Instance(4, 3, 1), new Instance(8, 2, 1)
