@@ -4,8 +4,8 @@ import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
 
 /**
- * INT8 activations times INT8 weights, scaled by token and by channel: gemm_w8a8.cu. Sums are exact,
- * so the result doesn't depend on the shape of the tiles.
+ * INT8 activations times INT8 weights, scaled by token and by channel: gemm_w8a8.cu. Sums are
+ * exact, so the result doesn't depend on the shape of the tiles.
  */
 final class GemmW8A8 {
   /** Longest rows: beyond, 128 * 128 summed that often may not fit in 32 bits. */
@@ -62,8 +62,8 @@ final class GemmW8A8 {
   }
 
   /**
-   * out[m, n] = (sum over k of a[m, k] * b[n, k]) * aScales[m] * bScales[n] + bias[n]. Rounded after
-   * each of the four steps that follow the sum.
+   * out[m, n] = (sum over k of a[m, k] * b[n, k]) * aScales[m] * bScales[n] + bias[n]. Rounded
+   * after each of the four steps that follow the sum.
    *
    * @param out [m, n] F32
    * @param a [m, k] I8, aScales [m] F32
@@ -72,13 +72,7 @@ final class GemmW8A8 {
    * @param workspace address of {@link #workspaceBytes}, aligned to 4; unused where that is 0
    */
   void multiply(
-      Tensor out,
-      Tensor a,
-      Tensor aScales,
-      Tensor b,
-      Tensor bScales,
-      Tensor bias,
-      long workspace) {
+      Tensor out, Tensor a, Tensor aScales, Tensor b, Tensor bScales, Tensor bias, long workspace) {
     long rows = out.size(0);
     long cols = out.size(1);
     long depth = a.size(1);

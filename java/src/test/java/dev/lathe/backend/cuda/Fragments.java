@@ -1,8 +1,8 @@
 package dev.lathe.backend.cuda;
 
 /**
- * Which element of a matrix each lane of a warp holds, as the PTX ISA publishes it for each shape of
- * {@code mma.sync} (section 9.7.14.5, "Matrix Fragments for mma.mMnNkK") and of {@code mma.sp}
+ * Which element of a matrix each lane of a warp holds, as the PTX ISA publishes it for each shape
+ * of {@code mma.sync} (section 9.7.14.5, "Matrix Fragments for mma.mMnNkK") and of {@code mma.sp}
  * (9.7.14.6.2). Written from those formulas, shape by shape, and from nothing of the emulator's.
  *
  * <p>With groupID = lane / 4 and threadID = lane % 4, element i of a lane's fragment is at (row,
@@ -132,7 +132,8 @@ enum Fragments {
 
     @Override
     int metadataLane(int row, int chunk, int selector) {
-      // Of a group's four threads two hold the upper row's columns 0 to 31 and 32 to 63, two the lower's.
+      // Of a group's four threads two hold the upper row's columns 0 to 31 and 32 to 63, two the
+      // lower's.
       return row % 8 * 4 + (row < 8 ? 0 : 2) + (chunk < 8 ? 0 : 1);
     }
 
@@ -183,7 +184,9 @@ enum Fragments {
     throw new IllegalStateException(this + " has no metadata");
   }
 
-  /** The lowest of the four bits there: two for the first kept value's column, two for the second's. */
+  /**
+   * The lowest of the four bits there: two for the first kept value's column, two for the second's.
+   */
   int metadataBit(int row, int chunk) {
     throw new IllegalStateException(this + " has no metadata");
   }

@@ -22,7 +22,8 @@ import org.junit.jupiter.params.provider.CsvSource;
 class GemmW8A8Test {
 
   /** What is multiplied, on the host. */
-  private record Case(byte[] a, float[] aScales, byte[] b, float[] bScales, float[] bias, int depth) {
+  private record Case(
+      byte[] a, float[] aScales, byte[] b, float[] bScales, float[] bias, int depth) {
     static Case random(int rows, int cols, int depth, boolean biased) {
       Random random = new Random(rows * 31L + cols * 7L + depth);
       byte[] a = new byte[rows * depth];
@@ -30,7 +31,12 @@ class GemmW8A8Test {
       random.nextBytes(a); // -128 too, which symmetric quantization doesn't make
       random.nextBytes(b);
       return new Case(
-          a, scales(random, rows), b, scales(random, cols), biased ? scales(random, cols) : null, depth);
+          a,
+          scales(random, rows),
+          b,
+          scales(random, cols),
+          biased ? scales(random, cols) : null,
+          depth);
     }
 
     private static float[] scales(Random random, int count) {
@@ -62,7 +68,9 @@ class GemmW8A8Test {
     }
   }
 
-  /** Small tiles with and without split depth, large ones; tails in every dimension; K not of 16. */
+  /**
+   * Small tiles with and without split depth, large ones; tails in every dimension; K not of 16.
+   */
   @ParameterizedTest
   @CsvSource({
     "1, 1, 1, false",
@@ -128,8 +136,7 @@ class GemmW8A8Test {
   /** The kernel with one mistake: two registers of a fragment are swapped. */
   @Test
   void canaryWrongKernelIsCaught() {
-    assumeTrue(
-        CudaDriver.kind().emulated(), "the wrong kernel is built for the emulated GPU only");
+    assumeTrue(CudaDriver.kind().emulated(), "the wrong kernel is built for the emulated GPU only");
     Case one = Case.random(32, 64, 256, false);
     try (CudaBench bench = new CudaBench()) {
       Tensor out = bench.device(DType.F32, 32, 64);

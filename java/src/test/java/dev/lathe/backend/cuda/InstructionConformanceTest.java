@@ -23,7 +23,8 @@ class InstructionConformanceTest {
   private static final int[] PAIRS = {0b0100, 0b1000, 0b1100, 0b1001, 0b1101, 0b1110};
 
   /** What a kernel got and gave: registers of each lane. */
-  private record Case(Fragments map, String type, int selector, int[] a, int[] b, int[] meta, int[] c) {
+  private record Case(
+      Fragments map, String type, int selector, int[] a, int[] b, int[] meta, int[] c) {
 
     static Case random(Fragments map, String type, int selector, long seed) {
       Random random = new Random(seed);
@@ -32,12 +33,15 @@ class InstructionConformanceTest {
         for (int chunk = 0; chunk < map.depth / 4; chunk++) {
           int lane = map.metadataLane(row, chunk, selector);
           int bit = map.metadataBit(row, chunk);
-          meta[lane] = meta[lane] & ~(15 << bit) | PAIRS[random.nextInt(PAIRS.length)] << bit;
+          meta[lane] = (meta[lane] & ~(15 << bit)) | (PAIRS[random.nextInt(PAIRS.length)] << bit);
         }
       }
       int[] c = new int[4 * LANES];
       for (int i = 0; i < c.length; i++) {
-        c[i] = isByte(type) ? random.nextInt() : Float.floatToRawIntBits((float) random.nextGaussian());
+        c[i] =
+            isByte(type)
+                ? random.nextInt()
+                : Float.floatToRawIntBits((float) random.nextGaussian());
       }
       return new Case(
           map, type, selector, registers(random, type), registers(random, type), meta, c);
@@ -47,9 +51,7 @@ class InstructionConformanceTest {
       int[] registers = new int[4 * LANES];
       for (int i = 0; i < registers.length; i++) {
         registers[i] =
-            isByte(type)
-                ? random.nextInt()
-                : narrow(type, random) | narrow(type, random) << 16;
+            isByte(type) ? random.nextInt() : narrow(type, random) | (narrow(type, random) << 16);
       }
       return registers;
     }
@@ -71,7 +73,7 @@ class InstructionConformanceTest {
 
     double value(int[] registers, int lane, int i, boolean isA) {
       int perRegister = isByte() ? 4 : 2;
-      int bits = registers[4 * lane + i / perRegister] >>> 32 / perRegister * (i % perRegister);
+      int bits = registers[4 * lane + i / perRegister] >>> ((32 / perRegister) * (i % perRegister));
       return switch (type) {
         case "s8" -> (byte) bits;
         case "u8s8" -> isA ? bits & 0xff : (byte) bits;
@@ -181,8 +183,7 @@ class InstructionConformanceTest {
       int[] swapped = right.a().clone();
       swapped[1] = right.a()[2];
       swapped[2] = right.a()[1];
-      Case wrong =
-          new Case(right.map(), "f16", 0, swapped, right.b(), right.meta(), right.c());
+      Case wrong = new Case(right.map(), "f16", 0, swapped, right.b(), right.meta(), right.c());
       assertThatThrownBy(() -> wrong.check(out)).isInstanceOf(AssertionError.class);
 
       Case sparse = Case.random(Fragments.SPARSE_HALF_K32, "f16", 0, 5);
@@ -199,8 +200,7 @@ class InstructionConformanceTest {
         meta[lane] = 0x44444444;
       }
     }
-    return new Case(
-        sparse.map(), sparse.type(), 0, sparse.a(), sparse.b(), meta, sparse.c());
+    return new Case(sparse.map(), sparse.type(), 0, sparse.a(), sparse.b(), meta, sparse.c());
   }
 
   private static int[] run(CudaBench bench, String kernel, Case one) {
@@ -216,10 +216,14 @@ class InstructionConformanceTest {
     return bench.downIntegers(out);
   }
 
-  /** Section 9.7.14.5.15: thread T gets of matrix m the pair in row T / 4, columns 2 (T % 4) and one more. */
+  /**
+   * Section 9.7.14.5.15: thread T gets of matrix m the pair in row T / 4, columns 2 (T % 4) and one
+   * more.
+   */
   @Test
   void ldmatrixDistributesRows() {
-    int[] halves = new Random(3).ints(8 * LANES, 0, 0x10000).toArray(); // [matrix 4][row 8][column 8]
+    int[] halves =
+        new Random(3).ints(8 * LANES, 0, 0x10000).toArray(); // [matrix 4][row 8][column 8]
     try (CudaBench bench = new CudaBench()) {
       Tensor rows = bench.host(DType.F16, 8L * LANES);
       for (int i = 0; i < halves.length; i++) {
@@ -234,7 +238,7 @@ class InstructionConformanceTest {
           .launch(1, 1, 1, LANES, 0);
       int[] actual = bench.downIntegers(out);
       for (int form = 0; form < 6; form++) {
-        int matrices = 1 << form / 2;
+        int matrices = 1 << (form / 2);
         for (int lane = 0; lane < LANES; lane++) {
           for (int m = 0; m < matrices; m++) {
             int row = lane / 4;
@@ -244,7 +248,7 @@ class InstructionConformanceTest {
                 halves[64 * m + (form % 2 == 0 ? 8 * row + column + 1 : 8 * (column + 1) + row)];
             assertThat(actual[(form * LANES + lane) * 4 + m])
                 .as("form %d, lane %d, matrix %d", form, lane, m)
-                .isEqualTo(low | high << 16);
+                .isEqualTo(low | (high << 16));
           }
         }
       }

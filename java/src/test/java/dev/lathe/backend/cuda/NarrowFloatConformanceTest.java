@@ -20,8 +20,15 @@ class NarrowFloatConformanceTest {
 
   /** How a 16-bit format widens and rounds. */
   private enum Format {
-    HALF,
-    BFLOAT16;
+    HALF(0),
+    BFLOAT16(1);
+
+    /** Which of the kernel's halves of outputs is this one's. */
+    final int place;
+
+    Format(int place) {
+      this.place = place;
+    }
 
     float widen(int bits) {
       return this == HALF ? Float.float16ToFloat((short) bits) : Float.intBitsToFloat(bits << 16);
@@ -34,17 +41,19 @@ class NarrowFloatConformanceTest {
       int raw = Float.floatToRawIntBits(x);
       return this == HALF
           ? Float.floatToFloat16(x) & 0xffff
-          : raw + 0x7fff + (raw >>> 16 & 1) >>> 16;
+          : (raw + 0x7fff + ((raw >>> 16) & 1)) >>> 16;
     }
 
     /** a b + c, rounded once. */
     int fused(float a, float b, float c) {
       float simple = Math.fma(a, b, c);
-      if (Float.isNaN(simple) || Float.isInfinite(a) || Float.isInfinite(b) || Float.isInfinite(c)) {
+      if (Float.isNaN(simple)
+          || Float.isInfinite(a)
+          || Float.isInfinite(b)
+          || Float.isInfinite(c)) {
         return round(simple);
       }
-      BigDecimal exact =
-          new BigDecimal(a).multiply(new BigDecimal(b)).add(new BigDecimal(c));
+      BigDecimal exact = new BigDecimal(a).multiply(new BigDecimal(b)).add(new BigDecimal(c));
       return exact.signum() == 0 ? round(simple) : round(toOdd(exact));
     }
 
@@ -91,17 +100,18 @@ class NarrowFloatConformanceTest {
     }
     for (int i = 0; i < COUNT; i++) {
       for (Format format : Format.values()) {
-        int first = 4 * format.ordinal();
+        int first = 4 * format.place;
         float a = format.widen(x[i]);
         float b = format.widen(y[i]);
         float c = format.widen(z[i]);
         same(Float.floatToIntBits(a), nan32(actual[first * COUNT + i]), "widened", i);
         same(format.fused(a, 1, b), narrow(format, actual[(first + 1) * COUNT + i]), "sum", i);
-        same(format.fused(a, b, -0f), narrow(format, actual[(first + 2) * COUNT + i]), "product", i);
+        same(
+            format.fused(a, b, -0f), narrow(format, actual[(first + 2) * COUNT + i]), "product", i);
         same(format.fused(a, b, c), narrow(format, actual[(first + 3) * COUNT + i]), "fma", i);
         same(
             format.round(Float.intBitsToFloat(x[i] << 16 | y[i])),
-            narrow(format, actual[(8 + format.ordinal()) * COUNT + i]),
+            narrow(format, actual[(8 + format.place) * COUNT + i]),
             "rounded",
             i);
       }
@@ -142,9 +152,7 @@ class NarrowFloatConformanceTest {
     int exponent = (code & 0x7f) >> fractionBits;
     double fraction = (code & (1 << fractionBits) - 1) / (double) (1 << fractionBits);
     double magnitude =
-        exponent == 0
-            ? Math.scalb(fraction, 1 - bias)
-            : Math.scalb(1 + fraction, exponent - bias);
+        exponent == 0 ? Math.scalb(fraction, 1 - bias) : Math.scalb(1 + fraction, exponent - bias);
     return (code & 0x80) == 0 ? magnitude : -magnitude;
   }
 
