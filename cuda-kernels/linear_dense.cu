@@ -6,8 +6,8 @@
  *
  * 16 bytes a load where rows of W start at multiples of 16 bytes; any cols, stride and alignment is correct
  * bound by memory: sizeof(T) * rows * cols bytes, each read once and past L1; x from L2 once a block
- * a thread has 64 to 128 bytes of W on their way, a multiprocessor of 16 warps or more 32 KB and more
- * products and sums in fp32, in an order that the shape of W decides: a row's result is the same in any batch
+ * a thread has 64 to 128 bytes of W on their way, a multiprocessor of 16 warps 32 KB and more
+ * products and sums in fp32, in an order that W's shape and the device decide: a row's result is the same in any batch of 8
  * blockDim.x is 256; see common/gemv.cuh for warps_per_row and tile
  * twin: ReferenceBackend.linear     proof: LinearKernelsTest     not measured on a GPU yet
  */

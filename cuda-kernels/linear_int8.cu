@@ -12,9 +12,9 @@
  *                           fast: no format in use has such groups
  *
  * 16 bytes a load where rows of W start at multiples of 16 bytes; any cols, stride and alignment is correct
- * bound by memory: rows * cols bytes, each read once and past L1; x from L2 once a block
+ * one row of x is bound by memory: rows * cols bytes, each read once and past L1; 8 rows by fp32 products, 8 a weight
  * a byte becomes a float by one permutation and one subtraction that takes the zero point along: 2^23 + 128 + q is exact
- * an order of sums that the shape of W decides: a row's result is the same in any batch
+ * an order of sums that the shape of W and the grid's device decide: a row's result is the same in any batch up to 8
  * blockDim.x is 256, of linear_int8_ragged 128; see common/gemv.cuh for warps_per_row and tile
  * twin: ReferenceBackend.linear     proof: LinearKernelsTest     not measured on a GPU yet
  */

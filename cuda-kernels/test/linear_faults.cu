@@ -15,7 +15,8 @@ enum Defect {
   kZeroPointIgnored,
   kOutputReplaced,
   kLastColumnTwice,
-  kFirstTokenForAll
+  kFirstTokenForAll,
+  kXRoundedOnce
 };
 
 }  // namespace
@@ -37,7 +38,8 @@ LATHE_KERNEL(linear_int8_with_defect, 256,
       int group = defect == kScaleOfFirstGroup ? 0 : c / group_size;
       int64_t scaled_by = defect == kScaleOfNextRow ? (row + 1) % rows : row;
       float w = (static_cast<float>(values[row * w_stride + c]) - scales.zero(row, group)) * scales.scale(scaled_by, group);
-      sum = fmaf(from[c], w, sum);
+      float value = defect == kXRoundedOnce ? widen(__float2bfloat16_rn(from[c])) : from[c];
+      sum = fmaf(value, w, sum);
     }
     if (defect == kBiasTwice && bias != nullptr) sum += bias[row];
     finish(p, row, t, sum);
