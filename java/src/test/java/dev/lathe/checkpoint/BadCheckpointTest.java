@@ -82,6 +82,7 @@ class BadCheckpointTest {
         bad("[0,16]", "[0]", "tensor a", "[begin, end]"),
         bad("[0,16]", "[0,16,32]", "tensor a", "[begin, end]"),
         bad("[16,22]", "[12,18]", "tensor b", "overlaps tensor a", "byte 16"),
+        bad("[16,22]", "[15,21]", "tensor b", "overlaps tensor a", "byte 16"),
         bad("[16,22]", "[0,6]", "overlaps tensor"),
         bad("[16,22]", "[18,24]", "tensor b", "byte 24", "22 bytes"),
         bad("[16,22]", "[1000000,1000006]", "tensor b", "only 22 bytes", "truncated"),

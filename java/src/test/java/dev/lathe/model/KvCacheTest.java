@@ -51,6 +51,26 @@ class KvCacheTest {
   }
 
   @Test
+  void whatIsCutOffIsForgottenAndItsWholePagesGoBack() {
+    KvSequence sequence = cache.newSequence();
+    sequence.append(9);
+    int[] pages = sequence.blocks();
+    sequence.truncate(5); // one token into the second page
+    assertThat(sequence.length()).isEqualTo(5);
+    assertThat(sequence.blocks()).containsExactly(pages[0], pages[1]);
+    assertThat(cache.freePages()).isEqualTo(3);
+    sequence.append(3);
+    assertThat(sequence.length()).isEqualTo(8);
+    assertThat(sequence.blocks()).containsExactly(pages[0], pages[1]);
+    assertThatThrownBy(() -> sequence.truncate(9))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("cannot cut 8 tokens to 9");
+    sequence.truncate(0);
+    assertThat(sequence.length()).isZero();
+    assertThat(cache.freePages()).isEqualTo(5);
+  }
+
+  @Test
   void aFullCacheRefusesAndLeavesTheSequenceAsItWas() {
     KvSequence sequence = cache.newSequence();
     sequence.append(17);
