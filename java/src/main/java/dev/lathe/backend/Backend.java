@@ -206,6 +206,30 @@ public interface Backend extends AutoCloseable {
    */
   void argmax(Tensor out, Tensor x);
 
+  /**
+   * The longest rows that {@link #sample} draws from; 0 where the host draws faster from the logits
+   * itself.
+   */
+  default int sampledColumns() {
+    return 0;
+  }
+
+  /**
+   * Draws a token from each row, so that tokens are all that the host reads back. The same seed
+   * gives the token that {@code generate.Sampler} draws from the same logits, but where a random
+   * number comes within rounding of the border between two tokens.
+   *
+   * @param out [rows] I32
+   * @param logits [rows, cols] F32, finite; a repetition penalty changes them
+   * @param draws of each row
+   * @param contexts of each row: the tokens that its repetition penalty falls on, each in the
+   *     vocabulary, however often; not read without one
+   * @throws UnsupportedOperationException if {@link #sampledColumns} is 0
+   */
+  default void sample(Tensor out, Tensor logits, List<DrawParameters> draws, List<int[]> contexts) {
+    throw new UnsupportedOperationException(name() + " leaves sampling to the host");
+  }
+
   /** The types that this backend can keep keys and values in, the preferred one first. */
   default List<DType> cacheTypes() {
     return List.of(DType.F32);

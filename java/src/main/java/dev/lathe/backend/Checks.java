@@ -5,6 +5,7 @@ import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Weight;
 import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
+import java.util.List;
 
 /**
  * The shapes that each operation of {@link Backend} takes, for every backend to check before a
@@ -113,6 +114,27 @@ public final class Checks {
     indices("gatherRows: rows", rows);
     matrix("gatherRows: x", x);
     matrix("gatherRows: out", out, rows.size(0), x.size(1));
+  }
+
+  /** Shapes, and that there are parameters for each row. */
+  public static void sample(
+      Tensor out, Tensor logits, List<DrawParameters> draws, List<int[]> contexts, int most) {
+    argmax(out, logits);
+    if (draws.size() != logits.size(0)
+        || contexts.size() != logits.size(0)
+        || logits.size(1) > most) {
+      throw new IllegalArgumentException(
+          "sample: logits %s, of at most %d columns, with parameters of %d rows and contexts of %d"
+              .formatted(logits, most, draws.size(), contexts.size()));
+    }
+    for (int r = 0; r < draws.size(); r++) {
+      for (int token : draws.get(r).repetitionPenalty() == 1 ? new int[0] : contexts.get(r)) {
+        if (token < 0 || token >= logits.size(1)) {
+          throw new IllegalArgumentException(
+              "sample: token %d in the context of row %d of logits %s".formatted(token, r, logits));
+        }
+      }
+    }
   }
 
   public static void argmax(Tensor out, Tensor x) {

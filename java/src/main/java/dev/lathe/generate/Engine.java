@@ -1,6 +1,7 @@
 package dev.lathe.generate;
 
 import dev.lathe.backend.DeviceMemory;
+import dev.lathe.backend.DrawParameters;
 import dev.lathe.error.InvalidInputException;
 import dev.lathe.error.LatheException;
 import dev.lathe.generate.EngineOptions.Cache;
@@ -216,21 +217,13 @@ public final class Engine implements AutoCloseable {
 
   private void sample(Tensor rows) {
     int vocabulary = decoder.config().vocabulary();
-    boolean wantLogits = false;
-    for (RunningSequence sequence : sampled) {
-      // The first token of each also shows whether the model computes numbers at all.
-      wantLogits |= sequence.needsLogits() || sequence.isFirstToken();
-    }
-    Tensor chosen = best.rows(0, sampled.size());
-    decoder.backend().argmax(chosen, rows);
-    decoder.backend().download(chosen, hostBest.asSlice(0, chosen.bytes()));
-    if (wantLogits) {
-      decoder.backend().download(rows, hostLogits.asSlice(0, rows.bytes()));
-    }
+    // Before anything is drawn: a repetition penalty changes the logits.
+    downloadLogits(rows);
+    chooseOnDevice(rows);
     long now = options.clock().getAsLong();
     for (int i = 0; i < sampled.size(); i++) {
       RunningSequence sequence = sampled.get(i);
-      if (sequence.isFirstToken() || sequence.needsLogits()) {
+      if (readsLogits(sequence)) {
         MemorySegment.copy(
             hostLogits, ValueLayout.JAVA_FLOAT, 4L * vocabulary * i, row, 0, vocabulary);
       }
@@ -238,9 +231,14 @@ public final class Engine implements AutoCloseable {
         requireFinite(row);
       }
       int token =
-          sequence.needsLogits()
+          choosesOnHost(sequence)
               ? sequence.choose(row)
               : hostBest.getAtIndex(ValueLayout.JAVA_INT, i);
+      if (token < 0 || token >= vocabulary) {
+        throw new LatheException(
+            LatheException.INVALID,
+            "the model's logits are not finite: its weights hold values that are too large");
+      }
       FinishReason reason =
           sequence.accept(
               token,
@@ -251,6 +249,54 @@ public final class Engine implements AutoCloseable {
         finish(sequence, reason);
       }
     }
+  }
+
+  /** Where log probabilities are asked for, or the backend leaves sampling to the host. */
+  private boolean choosesOnHost(RunningSequence sequence) {
+    boolean drawnThere = decoder.backend().sampledColumns() >= decoder.config().vocabulary();
+    return sequence.wantsLogprobs() || (!sequence.isGreedy() && !drawnThere);
+  }
+
+  /** The first token of each also shows whether the model computes numbers at all. */
+  private boolean readsLogits(RunningSequence sequence) {
+    return sequence.isFirstToken() || choosesOnHost(sequence);
+  }
+
+  /** Of the rows that the host looks at, neighbours together. */
+  private void downloadLogits(Tensor rows) {
+    long rowBytes = rows.bytes() / sampled.size();
+    for (int from = 0; from < sampled.size(); from++) {
+      int to = from;
+      while (to < sampled.size() && readsLogits(sampled.get(to))) {
+        to++;
+      }
+      if (to > from) {
+        MemorySegment host = hostLogits.asSlice(from * rowBytes, (to - from) * rowBytes);
+        decoder.backend().download(rows.rows(from, to), host);
+        from = to;
+      }
+    }
+  }
+
+  /** Tokens of all rows but those that the host chooses, whose rows then hold anything. */
+  private void chooseOnDevice(Tensor rows) {
+    if (sampled.stream().allMatch(this::choosesOnHost)) {
+      return;
+    }
+    Tensor chosen = best.rows(0, sampled.size());
+    if (sampled.stream().allMatch(s -> s.isGreedy() || choosesOnHost(s))) {
+      decoder.backend().argmax(chosen, rows);
+    } else {
+      List<DrawParameters> draws = new ArrayList<>();
+      List<int[]> contexts = new ArrayList<>();
+      for (RunningSequence sequence : sampled) {
+        boolean onHost = choosesOnHost(sequence);
+        draws.add(onHost ? DrawParameters.LARGEST : sequence.draw());
+        contexts.add(onHost ? new int[0] : sequence.penalized());
+      }
+      decoder.backend().sample(chosen, rows, draws, contexts);
+    }
+    decoder.backend().download(chosen, hostBest.asSlice(0, chosen.bytes()));
   }
 
   private void finish(RunningSequence sequence, FinishReason reason) {

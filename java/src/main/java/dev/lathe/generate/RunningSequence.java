@@ -1,5 +1,6 @@
 package dev.lathe.generate;
 
+import dev.lathe.backend.DrawParameters;
 import dev.lathe.model.KvSequence;
 import dev.lathe.tokenize.TokenStream;
 import java.util.ArrayList;
@@ -62,9 +63,24 @@ final class RunningSequence {
     return generated == 0;
   }
 
-  /** True where the next token needs its logits on the host. */
-  boolean needsLogits() {
-    return !request.sampling().isGreedy() || request.logprobs() >= 0;
+  /** True where the next token is that of the largest logit as computed. */
+  boolean isGreedy() {
+    return request.sampling().isGreedy();
+  }
+
+  /** True where log probabilities are asked for. */
+  boolean wantsLogprobs() {
+    return request.logprobs() >= 0;
+  }
+
+  /** What a device draws the next token by; each token before took one random number. */
+  DrawParameters draw() {
+    return request.sampling().draw(generated);
+  }
+
+  /** The tokens that a repetition penalty falls on; none where there is no penalty. */
+  int[] penalized() {
+    return Arrays.copyOf(tokens, request.sampling().repetitionPenalty() == 1 ? 0 : length);
   }
 
   /**

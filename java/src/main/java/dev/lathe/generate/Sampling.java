@@ -1,5 +1,6 @@
 package dev.lathe.generate;
 
+import dev.lathe.backend.DrawParameters;
 import dev.lathe.error.InvalidInputException;
 
 /**
@@ -52,6 +53,11 @@ public record Sampling(
   /** The same with another seed. */
   public Sampling withSeed(long other) {
     return new Sampling(temperature, topK, topP, minP, repetitionPenalty, other);
+  }
+
+  /** For a device: what the token that comes after {@code before} others is drawn by. */
+  DrawParameters draw(long before) {
+    return new DrawParameters(temperature, topK, topP, minP, repetitionPenalty, seed, before);
   }
 
   /** True where the token is that of the largest logit, so that a device can find it. */

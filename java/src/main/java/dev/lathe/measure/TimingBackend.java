@@ -7,6 +7,7 @@ import dev.lathe.backend.BatchTensors;
 import dev.lathe.backend.DeviceInfo;
 import dev.lathe.backend.DeviceMemory;
 import dev.lathe.backend.DeviceTimer;
+import dev.lathe.backend.DrawParameters;
 import dev.lathe.backend.Epilogue;
 import dev.lathe.backend.KvLayer;
 import dev.lathe.backend.Linear;
@@ -261,6 +262,21 @@ public final class TimingBackend implements Backend {
   @Override
   public void argmax(Tensor out, Tensor x) {
     time(new Name("argmax", -1), 0, Bytes.argmax(x.size(0), x.size(1)), () -> timed.argmax(out, x));
+  }
+
+  @Override
+  public int sampledColumns() {
+    return timed.sampledColumns();
+  }
+
+  /** The least that it moves is what finding the largest does. */
+  @Override
+  public void sample(Tensor out, Tensor logits, List<DrawParameters> draws, List<int[]> contexts) {
+    time(
+        new Name("sample", -1),
+        0,
+        Bytes.argmax(logits.size(0), logits.size(1)),
+        () -> timed.sample(out, logits, draws, contexts));
   }
 
   @Override

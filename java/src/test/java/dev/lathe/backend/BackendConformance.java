@@ -155,6 +155,12 @@ public abstract class BackendConformance {
   }
 
   @Test
+  void sample() {
+    SamplingChecks.sample(backend);
+    SamplingChecks.wrongCallsAreRefused(backend);
+  }
+
+  @Test
   void wrongShapesAreRefused() {
     ShapeChecks.wrongShapesAreRefused(backend);
   }

@@ -10,6 +10,7 @@ import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Weight;
 import java.lang.foreign.ValueLayout;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Consumer;
@@ -65,6 +66,7 @@ final class ConformanceCanaryTest {
     defects.put("tanh for erf", new Defect(new GeluMixedUp(), ElementwiseChecks::gate));
     defects.put("epsilon is missing", new Defect(new NoEpsilon(), ElementwiseChecks::rmsNorm));
     defects.put("last of equals", new Defect(new LastOfEquals(), ElementwiseChecks::argmax));
+    defects.put("the next draw", new Defect(new NextDraw(), SamplingChecks::sample));
     defects.putAll(VariantDefects.all());
     defects.put("shapes unchecked", new Defect(new NoChecks(), ShapeChecks::wrongShapesAreRefused));
     return defects;
@@ -244,6 +246,26 @@ final class ConformanceCanaryTest {
           }
         }
       }
+    }
+  }
+
+  private static final class NextDraw extends Defective {
+    @Override
+    public void sample(
+        Tensor out, Tensor logits, List<DrawParameters> draws, List<int[]> contexts) {
+      List<DrawParameters> next =
+          draws.stream()
+              .map(d ->
+                  new DrawParameters(
+                      d.temperature(),
+                      d.topK(),
+                      d.topP(),
+                      d.minP(),
+                      d.repetitionPenalty(),
+                      d.seed(),
+                      d.draw() + 1))
+              .toList();
+      to.sample(out, logits, next, contexts);
     }
   }
 

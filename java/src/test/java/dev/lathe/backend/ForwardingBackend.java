@@ -137,6 +137,16 @@ class ForwardingBackend implements Backend {
   }
 
   @Override
+  public int sampledColumns() {
+    return to.sampledColumns();
+  }
+
+  @Override
+  public void sample(Tensor out, Tensor logits, List<DrawParameters> draws, List<int[]> contexts) {
+    to.sample(out, logits, draws, contexts);
+  }
+
+  @Override
   public List<DType> cacheTypes() {
     return to.cacheTypes();
   }

@@ -1,7 +1,9 @@
 package dev.lathe.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
+import dev.lathe.backend.cuda.CudaDriver;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.charset.StandardCharsets;
@@ -269,9 +271,29 @@ class BadInputTest {
     generate(option, value).refused(2).says(complaint);
   }
 
+  /** In a process of its own, because this one may have the emulated GPU. */
   @Test
-  void aBackendThatIsNotUsableHere() {
-    generate("--backend", "cuda").refused(3).says("cuda");
+  void aBackendThatIsNotUsableHere() throws IOException, InterruptedException {
+    assumeFalse(Files.exists(Path.of("/dev/nvidiactl")), "there is a GPU here");
+    ProcessBuilder lathe =
+        new ProcessBuilder(
+            Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+            "--enable-native-access=ALL-UNNAMED",
+            "-cp",
+            System.getProperty("java.class.path"),
+            Main.class.getName(),
+            "generate",
+            "--model",
+            model.toString(),
+            "--prompt",
+            "a",
+            "--backend",
+            "cuda");
+    lathe.environment().put(CudaDriver.EMULATE_VARIABLE, "0");
+    Process running = lathe.redirectErrorStream(true).start();
+    String said = new String(running.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    assertThat(running.waitFor()).as(said).isEqualTo(3);
+    assertThat(said).contains("lathe: backend cuda cannot run here: libcuda.so.1");
   }
 
   @Test

@@ -95,9 +95,13 @@ class OptimizerTest {
         .extracting(OptimizeResults.Check::name)
         .contains(
             "the same tokens with and without the KV-cache",
-            "the same tokens in a batch as alone",
             "the model as written is the one that was measured",
             "edge cases");
+    if (results.stages().get(4).accepted()) { // which a busy machine may not do
+      assertThat(results.checks())
+          .extracting(OptimizeResults.Check::name)
+          .contains("the same tokens in a batch as alone");
+    }
     assertThat(results.checks())
         .allSatisfy(check -> assertThat(check.passed()).as(check.toString()).isTrue());
     assertThat(results.profileBefore().orElseThrow().ops()).isNotEmpty();

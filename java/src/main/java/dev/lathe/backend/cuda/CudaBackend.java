@@ -9,6 +9,7 @@ import dev.lathe.backend.Checks;
 import dev.lathe.backend.DeviceInfo;
 import dev.lathe.backend.DeviceMemory;
 import dev.lathe.backend.DeviceTimer;
+import dev.lathe.backend.DrawParameters;
 import dev.lathe.backend.Epilogue;
 import dev.lathe.backend.KvLayer;
 import dev.lathe.backend.Linear;
@@ -43,9 +44,8 @@ public final class CudaBackend implements Backend {
   private final RowKernels rows;
   private final CudaLinear linear;
   private final AttentionKernels attention;
-  private final SamplingKernels sampling;
+  private final CudaSampling sampling;
   private final CudaWorkspace attentionWorkspace;
-  private final CudaWorkspace samplingWorkspace;
   private int openMemories;
   private boolean closed;
 
@@ -67,9 +67,8 @@ public final class CudaBackend implements Backend {
     rows = new RowKernels(kernels, limits);
     linear = CudaLinear.open(context, kernels, this::newWorkspace);
     attention = new AttentionKernels(kernels, limits);
-    sampling = new SamplingKernels(kernels);
+    sampling = new CudaSampling(kernels, transfers, newWorkspace(), newWorkspace());
     attentionWorkspace = newWorkspace();
-    samplingWorkspace = newWorkspace();
   }
 
   private CudaWorkspace newWorkspace() {
@@ -295,8 +294,17 @@ public final class CudaBackend implements Backend {
 
   @Override
   public void argmax(Tensor out, Tensor x) {
-    long bytes = SamplingKernels.argmaxWorkspaceBytes(x.size(0), x.size(1));
-    sampling.argmax(out, x, samplingWorkspace.tensor(DType.U8, bytes));
+    sampling.argmax(out, x);
+  }
+
+  @Override
+  public int sampledColumns() {
+    return SamplingKernels.MAX_VOCABULARY;
+  }
+
+  @Override
+  public void sample(Tensor out, Tensor logits, List<DrawParameters> draws, List<int[]> contexts) {
+    sampling.sample(out, logits, draws, contexts);
   }
 
   @Override

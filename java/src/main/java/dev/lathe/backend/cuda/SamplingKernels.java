@@ -1,7 +1,10 @@
 package dev.lathe.backend.cuda;
 
 import dev.lathe.backend.Checks;
+import dev.lathe.backend.DrawParameters;
 import dev.lathe.tensor.Tensor;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.List;
 
 /**
@@ -21,6 +24,9 @@ final class SamplingKernels {
 
   /** Longest rows that can be drawn from. */
   static final int MAX_VOCABULARY = 1 << 20;
+
+  /** I64 values that a row's parameters take: {@code Parameters} of sampling.cu. */
+  static final int PARAMETER_LONGS = 8;
 
   private static final long HISTOGRAM_BYTES = 2048 * Long.BYTES;
   private static final long STATE_BYTES = 3 * Long.BYTES;
@@ -49,6 +55,19 @@ final class SamplingKernels {
 
   SamplingKernels(CudaKernels kernels) {
     this.kernels = kernels;
+  }
+
+  /** A row's parameters as the kernels read them. */
+  static void write(DrawParameters draw, MemorySegment rows, int row) {
+    long at = (long) row * PARAMETER_LONGS;
+    rows.setAtIndex(ValueLayout.JAVA_DOUBLE, at, draw.temperature());
+    rows.setAtIndex(ValueLayout.JAVA_DOUBLE, at + 1, draw.topP());
+    rows.setAtIndex(ValueLayout.JAVA_DOUBLE, at + 2, draw.minP());
+    rows.setAtIndex(ValueLayout.JAVA_DOUBLE, at + 3, draw.repetitionPenalty());
+    rows.setAtIndex(ValueLayout.JAVA_LONG, at + 4, draw.topK());
+    rows.setAtIndex(ValueLayout.JAVA_LONG, at + 5, draw.seed());
+    rows.setAtIndex(ValueLayout.JAVA_LONG, at + 6, draw.draw());
+    rows.setAtIndex(ValueLayout.JAVA_LONG, at + 7, 0);
   }
 
   /** Bytes of device memory that {@link #argmax} needs. */
@@ -103,7 +122,7 @@ final class SamplingKernels {
    *
    * @param out [rows] I32
    * @param logits [rows, vocabulary] F32, finite; a repetition penalty changes them
-   * @param parameters [rows, 8] I64, as {@link DrawParameters#write} fills them
+   * @param parameters [rows, 8] I64, as {@link #write} fills them
    * @param needs of the rows
    * @param context [n] I32, tokens of the sequences so far; read where there is a penalty
    * @param contextStarts [rows + 1] I32, where each row's start
@@ -121,7 +140,7 @@ final class SamplingKernels {
     long rows = logits.size(0);
     long cols = logits.size(1);
     room("sample", workspace, sampleWorkspaceBytes(rows, cols));
-    if (cols > MAX_VOCABULARY || parameters.elements() != rows * DrawParameters.LONGS) {
+    if (cols > MAX_VOCABULARY || parameters.elements() != rows * PARAMETER_LONGS) {
       throw new IllegalArgumentException(
           "sample: logits %s and parameters %s".formatted(logits, parameters));
     }

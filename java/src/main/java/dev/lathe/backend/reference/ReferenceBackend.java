@@ -7,6 +7,7 @@ import dev.lathe.backend.BatchTensors;
 import dev.lathe.backend.Checks;
 import dev.lathe.backend.DeviceInfo;
 import dev.lathe.backend.DeviceMemory;
+import dev.lathe.backend.DrawParameters;
 import dev.lathe.backend.Epilogue;
 import dev.lathe.backend.HostInfo;
 import dev.lathe.backend.HostMemory;
@@ -337,6 +338,25 @@ public final class ReferenceBackend implements Backend {
         }
       }
       out.memory().set(ValueLayout.JAVA_INT_UNALIGNED, r * 4, largest);
+    }
+  }
+
+  @Override
+  public int sampledColumns() {
+    return Integer.MAX_VALUE;
+  }
+
+  @Override
+  public void sample(Tensor out, Tensor logits, List<DrawParameters> draws, List<int[]> contexts) {
+    Checks.sample(out, logits, draws, contexts, sampledColumns());
+    for (int r = 0; r < draws.size(); r++) {
+      float[] row = new float[Math.toIntExact(logits.size(1))];
+      Floats.readRow(logits, r, row);
+      int token = ReferenceSampler.draw(draws.get(r), row, contexts.get(r));
+      out.memory().set(ValueLayout.JAVA_INT_UNALIGNED, r * 4L, token);
+      for (int c = 0; c < row.length; c++) {
+        set(logits, r, c, row[c]);
+      }
     }
   }
 

@@ -3,6 +3,7 @@ package dev.lathe.backend.cuda;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.lathe.backend.DrawParameters;
 import dev.lathe.backend.reference.ReferenceBackend;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
@@ -195,7 +196,7 @@ class SamplingKernelsTest {
     try (CudaBench bench = new CudaBench()) {
       int count = rows.size();
       Tensor logits = bench.host(DType.F32, count, c.vocabulary);
-      Tensor parameters = bench.host(DType.I64, count, DrawParameters.LONGS);
+      Tensor parameters = bench.host(DType.I64, count, SamplingKernels.PARAMETER_LONGS);
       List<Integer> context = new ArrayList<>();
       List<Integer> starts = new ArrayList<>(List.of(0));
       for (int r = 0; r < count; r++) {
@@ -205,7 +206,7 @@ class SamplingKernelsTest {
               .memory()
               .setAtIndex(ValueLayout.JAVA_FLOAT, (long) r * c.vocabulary + i, values[i]);
         }
-        rows.get(r).write(parameters.memory(), r);
+        SamplingKernels.write(rows.get(r), parameters.memory(), r);
         Arrays.stream(context(c, r)).forEach(context::add);
         starts.add(context.size());
       }
@@ -229,8 +230,18 @@ class SamplingKernelsTest {
   }
 
   private static int[] onHost(Case c) {
-    return IntStream.range(0, c.rows.size())
-        .map(r -> PlainSampler.draw(c.rows.get(r), logits(c, r), context(c, r)))
-        .toArray();
+    int count = c.rows.size();
+    try (CudaBench bench = new CudaBench();
+        ReferenceBackend reference = new ReferenceBackend()) {
+      float[] values = new float[count * c.vocabulary];
+      List<int[]> contexts = new ArrayList<>();
+      for (int r = 0; r < count; r++) {
+        System.arraycopy(logits(c, r), 0, values, r * c.vocabulary, c.vocabulary);
+        contexts.add(context(c, r));
+      }
+      Tensor out = bench.host(DType.I32, count);
+      reference.sample(out, bench.floats(values).reshape(count, c.vocabulary), c.rows, contexts);
+      return out.memory().toArray(ValueLayout.JAVA_INT);
+    }
   }
 }

@@ -1,20 +1,24 @@
-package dev.lathe.backend.cuda;
+package dev.lathe.backend.reference;
 
+import dev.lathe.backend.DrawParameters;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.SplittableRandom;
 import java.util.stream.IntStream;
 
-/**
- * What {@code generate.Sampler} draws, written again from its documentation: sorted lists, fp64.
- */
-final class PlainSampler {
-  private PlainSampler() {}
+/** Draws a token as its documentation reads: sorted lists, fp64, nothing kept between draws. */
+final class ReferenceSampler {
+  private ReferenceSampler() {}
 
+  /**
+   * The next token.
+   *
+   * @param logits of the whole vocabulary; a repetition penalty changes them
+   */
   static int draw(DrawParameters p, float[] logits, int[] context) {
-    for (int token : Arrays.stream(context).distinct().toArray()) {
-      double logit = logits[token];
-      if (p.repetitionPenalty() != 1) {
+    if (p.repetitionPenalty() != 1) {
+      for (int token : Arrays.stream(context).distinct().toArray()) {
+        double logit = logits[token];
         logits[token] =
             (float) (logit > 0 ? logit / p.repetitionPenalty() : logit * p.repetitionPenalty());
       }
