@@ -20,6 +20,8 @@ final class SharedModel {
   static void assume() {
     Assumptions.assumeTrue(
         Files.isDirectory(MODEL), "skipped: no model at " + MODEL.toAbsolutePath().normalize());
+    Assumptions.assumeTrue(
+        Files.isRegularFile(TEXT), "skipped: no text at " + TEXT.toAbsolutePath().normalize());
   }
 
   /** A copy in a new folder, to be damaged. */
