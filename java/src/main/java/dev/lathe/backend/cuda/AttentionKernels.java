@@ -98,7 +98,8 @@ final class AttentionKernels {
         new AttentionPlan.Sizes(
             batch.tokenCount(), batch.sequenceCount(), batch.blocks().size(0), cache.pageSize());
     DType type = cache.keys().dtype();
-    long addresses = qkv.address() | cache.keys().address() | cache.values().address();
+    long addresses =
+        out.address() | qkv.address() | cache.keys().address() | cache.values().address();
     AttentionPlan plan =
         addresses % 16 == 0
             ? AttentionPlan.of(limits, shape, type, sizes)

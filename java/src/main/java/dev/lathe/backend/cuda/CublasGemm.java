@@ -10,6 +10,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import jcuda.Pointer;
 import jcuda.cudaDataType;
+import jcuda.driver.JCudaDriver;
 import jcuda.jcublas.JCublas2;
 import jcuda.jcublas.cublasComputeType;
 import jcuda.jcublas.cublasGemmAlgo;
@@ -27,11 +28,16 @@ import jcuda.runtime.cudaStream_t;
 final class CublasGemm implements AutoCloseable {
   private static final int THREADS = 256;
   private static final long MOST_BLOCKS = 1 << 16;
+  private static final int HOPPER = 90;
 
   private final CudaContext context;
   private final CudaKernels kernels;
   private final CudaWorkspace rounded;
   private final cublasHandle handle = new cublasHandle();
+
+  /** For cuBLAS itself. */
+  private final DevicePointer workspace = new DevicePointer();
+
   private final Pointer one = scalar(1);
   private final Pointer zero = scalar(0);
 
@@ -47,6 +53,11 @@ final class CublasGemm implements AutoCloseable {
     JCublas2.setExceptionsEnabled(false);
     check(JCublas2.cublasCreate(handle), "cublasCreate");
     check(JCublas2.cublasSetStream(handle, new cudaStream_t(context.stream())), "cublasSetStream");
+    // In a capture cuBLAS would otherwise make the graph allocate memory of its own. Setting the
+    // stream takes a workspace away, so it comes after. The size is what cuBLAS's manual says.
+    long bytes = context.limits().computeCapability() >= HOPPER ? 32L << 20 : 4L << 20;
+    context.check(JCudaDriver.cuMemAlloc(workspace, bytes), "cuMemAlloc for cuBLAS");
+    check(JCublas2.cublasSetWorkspace(handle, workspace, bytes), "cublasSetWorkspace");
     // Without it, sums of parts may be rounded to 16 bits on their way.
     check(
         JCublas2.cublasSetMathMode(
@@ -151,5 +162,6 @@ final class CublasGemm implements AutoCloseable {
     if (!context.isLost()) {
       check(status, "cublasDestroy");
     }
+    context.release(JCudaDriver.cuMemFree(workspace), "cuMemFree for cuBLAS");
   }
 }
