@@ -129,6 +129,9 @@ record BackendHealth(
     json.put("memory_bytes", memoryBytes.isPresent() ? (Long) memoryBytes.getAsLong() : null);
     json.put("peak_bandwidth_gbs", ceilings.map(Ceilings::readBandwidthGbs).orElse(null));
     json.put("peak_tflops", ceilings.map(c -> c.peakGflops() / 1e3).orElse(null));
+    Optional<Ceilings.TensorCores> tensorCores = ceilings.flatMap(Ceilings::tensorCores);
+    json.put("peak_bf16_tensor_tflops", tensorCores.map(t -> t.bf16Gflops() / 1e3).orElse(null));
+    json.put("peak_int8_tensor_tops", tensorCores.map(t -> t.int8Gops() / 1e3).orElse(null));
     json.put(
         "peak_source", ceilings.map(c -> "measured now: " + c.source()).orElse(ceilingsReason));
     return json;
@@ -144,6 +147,12 @@ record BackendHealth(
         what.append(
             "reads %.1f GB/s, %.0f GFLOP/s in F32; "
                 .formatted(c.readBandwidthGbs(), c.peakGflops())));
+    ceilings
+        .flatMap(Ceilings::tensorCores)
+        .ifPresent(t ->
+            what.append(
+                "mma.sync %.0f TFLOP/s in BF16, %.0f TOP/s in INT8; "
+                    .formatted(t.bf16Gflops() / 1e3, t.int8Gops() / 1e3)));
     return DoctorCommand.line(name, usable, what + reason);
   }
 }

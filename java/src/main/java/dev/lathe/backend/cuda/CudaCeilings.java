@@ -1,9 +1,11 @@
 package dev.lathe.backend.cuda;
 
 import dev.lathe.backend.Ceilings;
+import dev.lathe.backend.Ceilings.TensorCores;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
 import java.util.Arrays;
+import java.util.Optional;
 import java.util.stream.IntStream;
 
 /** Measures the ceilings of the device with {@code ceilings.cu}, by the device's clock. */
@@ -14,6 +16,17 @@ final class CudaCeilings {
 
   /** Multiply-adds count as two. */
   private static final int FLOPS_A_STEP = 2 * CHAINS;
+
+  private static final int MMA_THREADS = 256;
+  private static final int WARP = 32;
+
+  /**
+   * Tiles that a warp multiplies in a step, each [16, 16] x [16, 8] in BF16, twice that in INT8.
+   */
+  private static final int TILES = 8;
+
+  private static final int BF16_FLOPS_A_TILE = 2 * 16 * 8 * 16;
+  private static final int INT8_OPS_A_TILE = 2 * 16 * 8 * 32;
 
   private static final int REPETITIONS = 9;
 
@@ -28,8 +41,8 @@ final class CudaCeilings {
   }
 
   /**
-   * The best that reading so many bytes over and over, and F32 multiply-adds in registers reach:
-   * medians of {@value #REPETITIONS} after one to warm up.
+   * The best that reading so many bytes over and over, F32 multiply-adds and {@code mma.sync} in
+   * registers reach: medians of {@value #REPETITIONS} after one to warm up.
    */
   Ceilings measure(long bufferBytes) {
     // An emulated GPU gets as little as shows that it works: its figures are no speed of anything.
@@ -45,12 +58,20 @@ final class CudaCeilings {
       Tensor sink = memory.tensor(DType.F32, blocks * THREADS);
       double readNanos = medianNanos(timer, () -> read(sink, buffer, packs, rounds, blocks));
       double flopNanos = medianNanos(timer, () -> multiplyAdd(sink, 0.5f, 1, steps, blocks));
+      long mmaBlocks = emulated ? 2 : blocks;
+      int mmaSteps = emulated ? 2 : steps;
+      double bf16Nanos = medianNanos(timer, () -> mmaBf16(sink, 1, 1, mmaSteps, mmaBlocks));
+      double int8Nanos = medianNanos(timer, () -> mmaInt8(sink, 1, 1, mmaSteps, mmaBlocks));
+      double tiles = (double) TILES * mmaSteps * mmaBlocks * (MMA_THREADS / WARP);
       double bytes = (double) packs * PACK_BYTES * rounds;
       double flops = (double) FLOPS_A_STEP * steps * blocks * THREADS;
       return new Ceilings(
           bytes / readNanos,
           flops / flopNanos,
-          "measured on the %s: reading %.1f MB over and over; F32 multiply-adds in registers"
+          Optional.of(
+              new TensorCores(
+                  tiles * BF16_FLOPS_A_TILE / bf16Nanos, tiles * INT8_OPS_A_TILE / int8Nanos)),
+          "measured on the %s: reading %.1f MB over and over; F32 multiply-adds and mma.sync in registers"
               .formatted(
                   emulated ? "emulated GPU, which has no speed" : "GPU", packs * PACK_BYTES / 1e6));
     }
@@ -74,6 +95,26 @@ final class CudaCeilings {
         .f32(addend)
         .i32(steps)
         .launch(blocks, 1, 1, THREADS, 0);
+  }
+
+  /** Row tile i holds (i + 1) a, column tile j (j + 1) b; 4 and 2 of them. */
+  void mmaBf16(Tensor sink, int a, int b, int steps, long blocks) {
+    mma("mma_bf16", sink, a, b, steps, blocks);
+  }
+
+  /** The same in INT8. */
+  void mmaInt8(Tensor sink, int a, int b, int steps, long blocks) {
+    mma("mma_s8", sink, a, b, steps, blocks);
+  }
+
+  private void mma(String kernel, Tensor sink, int a, int b, int steps, long blocks) {
+    kernels
+        .get("ceilings", kernel)
+        .pointer(sink)
+        .i32(a)
+        .i32(b)
+        .i32(steps)
+        .launch(blocks, 1, 1, MMA_THREADS, 0);
   }
 
   private static double medianNanos(CudaTimer timer, Runnable launch) {

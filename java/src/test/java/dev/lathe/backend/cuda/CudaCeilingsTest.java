@@ -75,11 +75,39 @@ class CudaCeilingsTest {
     }
   }
 
+  /**
+   * Row tile i holds -2 (i + 1), column tile j 3 (j + 1), so a step adds -6 * depth * (i + 1) (j +
+   * 1) to each element: a tile that is not multiplied would be missing in the sum, exactly.
+   */
+  @ParameterizedTest
+  @CsvSource({"16, false", "32, true"})
+  void everyTileIsMultiplied(int depth, boolean int8) {
+    int steps = 3;
+    int blocks = 2;
+    int threads = 256;
+    try (CudaMemory memory = new CudaMemory(context, pool, _ -> {});
+        Arena arena = Arena.ofConfined()) {
+      Tensor sink = memory.tensor(DType.F32, (long) blocks * threads);
+      CudaCeilings ceilings = new CudaCeilings(context, kernels, pool);
+      if (int8) {
+        ceilings.mmaInt8(sink, -2, 3, steps, blocks);
+      } else {
+        ceilings.mmaBf16(sink, -2, 3, steps, blocks);
+      }
+      double tiles = (1 + 2 + 3 + 4) * (1 + 2);
+      double elementsAThread = 4; // of the 128 of a tile
+      assertThat(sum(sink, arena))
+          .isEqualTo(-6.0 * depth * steps * tiles * elementsAThread * threads * blocks);
+    }
+  }
+
   @Test
   void ceilingsAreMeasured() {
     Ceilings ceilings = new CudaCeilings(context, kernels, pool).measure(1 << 16);
     assertThat(ceilings.readBandwidthGbs()).isPositive();
     assertThat(ceilings.peakGflops()).isPositive();
+    assertThat(ceilings.tensorCores().orElseThrow().bf16Gflops()).isPositive();
+    assertThat(ceilings.tensorCores().orElseThrow().int8Gops()).isPositive();
     assertThat(ceilings.source()).contains("GPU");
     assertThat(pool.pieceCount()).isZero();
   }
