@@ -68,6 +68,11 @@ public interface Backend extends AutoCloseable {
     return Optional.empty();
   }
 
+  /** Records single launches; empty where the device's work has none that are seen from here. */
+  default Optional<DeviceRecorder> newRecorder() {
+    return Optional.empty();
+  }
+
   // Operations.
 
   /**

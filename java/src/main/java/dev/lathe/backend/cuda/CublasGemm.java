@@ -1,5 +1,7 @@
 package dev.lathe.backend.cuda;
 
+import dev.lathe.backend.Arithmetic;
+import dev.lathe.backend.DeviceRecord.Kind;
 import dev.lathe.backend.Epilogue;
 import dev.lathe.backend.Linear;
 import dev.lathe.error.LatheException;
@@ -99,8 +101,14 @@ final class CublasGemm implements AutoCloseable {
     return dtype == DType.BF16 ? cudaDataType.CUDA_R_16BF : cudaDataType.CUDA_R_16F;
   }
 
+  private static Arithmetic arithmetic(int type) {
+    return type == cudaDataType.CUDA_R_32F ? Arithmetic.F32 : Arithmetic.BF16_TENSOR_CORES;
+  }
+
   /** cuBLAS counts columns first: out^T = W x^T, and W^T is what it takes a row-major W for. */
   private void multiply(Tensor out, Tensor weight, long x, long xStride, Pointer beta, int type) {
+    LaunchListener listener = context.listener();
+    listener.before(Kind.LIBRARY, "cublasGemmEx", arithmetic(type), 0);
     int status =
         JCublas2.cublasGemmEx_new(
             handle,
@@ -123,6 +131,7 @@ final class CublasGemm implements AutoCloseable {
             cublasComputeType.CUBLAS_COMPUTE_32F,
             cublasGemmAlgo.CUBLAS_GEMM_DEFAULT);
     check(status, "cublasGemmEx of " + weight + " with " + out.size(0) + " rows");
+    listener.after();
     context.launched("cublasGemmEx");
   }
 

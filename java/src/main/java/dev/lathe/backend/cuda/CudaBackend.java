@@ -8,6 +8,7 @@ import dev.lathe.backend.Ceilings;
 import dev.lathe.backend.Checks;
 import dev.lathe.backend.DeviceInfo;
 import dev.lathe.backend.DeviceMemory;
+import dev.lathe.backend.DeviceRecorder;
 import dev.lathe.backend.DeviceTimer;
 import dev.lathe.backend.DrawParameters;
 import dev.lathe.backend.Epilogue;
@@ -198,6 +199,11 @@ public final class CudaBackend implements Backend {
   @Override
   public Optional<DeviceTimer> newTimer() {
     return Optional.of(new CudaTimer(context));
+  }
+
+  @Override
+  public Optional<DeviceRecorder> newRecorder() {
+    return Optional.of(new CudaRecorder(context));
   }
 
   /**

@@ -37,6 +37,8 @@ final class CudaContext implements AutoCloseable {
   /** The thread that the context is known to be current in; ids are never given twice. */
   private long currentThread = NO_THREAD;
 
+  private LaunchListener listener = LaunchListener.NONE;
+  private boolean listened;
   private String lastKernel = "";
   private boolean capturing;
   private boolean lost;
@@ -163,6 +165,30 @@ final class CudaContext implements AutoCloseable {
     }
   }
 
+  /**
+   * Who is told of what is put on the stream from now on.
+   *
+   * @throws IllegalStateException if somebody else is
+   */
+  void listen(LaunchListener next) {
+    if (listened) {
+      throw new IllegalStateException("this context is recorded already");
+    }
+    listener = next;
+    listened = true;
+  }
+
+  /** Nobody is told any more. */
+  void stopListening() {
+    listener = LaunchListener.NONE;
+    listened = false;
+  }
+
+  /** Nobody during a capture: what goes into a graph does not run yet. */
+  LaunchListener listener() {
+    return capturing ? LaunchListener.NONE : listener;
+  }
+
   /** Whether an error has made this context unusable. */
   boolean isLost() {
     return lost;
@@ -173,10 +199,23 @@ final class CudaContext implements AutoCloseable {
     lastKernel = kernel;
   }
 
-  /** Waits for all work that was put on the stream. */
+  /** Waits for all work that was put on the stream, because the caller asked for that. */
   void synchronize() {
+    synchronize("synchronize");
+  }
+
+  /**
+   * Waits for all work that was put on the stream.
+   *
+   * @param where why, for who counts what the host waits for
+   * @throws IllegalStateException during a capture, whose work is not carried out yet
+   */
+  void synchronize(String where) {
     enter();
+    refuseCapture("waiting for the device");
+    listener.waits(where);
     check(JCudaDriver.cuStreamSynchronize(stream), "cuStreamSynchronize");
+    listener.waited();
   }
 
   int attribute(int attribute) {

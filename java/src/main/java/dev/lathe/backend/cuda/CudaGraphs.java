@@ -1,5 +1,7 @@
 package dev.lathe.backend.cuda;
 
+import dev.lathe.backend.Arithmetic;
+import dev.lathe.backend.DeviceRecord.Kind;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.Optional;
@@ -41,13 +43,18 @@ final class CudaGraphs implements AutoCloseable {
       return;
     }
     Optional<CUgraphExec> known = graphs.get(key);
+    Kind kind = Kind.REPLAYED;
     if (known.isEmpty()) {
       known = Optional.of(capture(operations));
       remember(key, known);
+      kind = Kind.CAPTURED;
     } else {
       replays++;
     }
+    LaunchListener listener = context.listener();
+    listener.before(kind, "graph", Arithmetic.F32, 0);
     context.check(JCudaDriver.cuGraphLaunch(known.get(), context.stream()), "cuGraphLaunch");
+    listener.after();
     context.launched("in a graph (LATHE_CUDA_GRAPHS=0 runs without, and names it)");
   }
 
@@ -84,7 +91,7 @@ final class CudaGraphs implements AutoCloseable {
       Iterator<Optional<CUgraphExec>> oldest = graphs.values().iterator();
       Optional<CUgraphExec> dropped = oldest.next();
       oldest.remove();
-      context.synchronize();
+      context.synchronize("drop a graph");
       destroy(dropped);
     }
   }
@@ -108,7 +115,7 @@ final class CudaGraphs implements AutoCloseable {
     if (!graphs.isEmpty()) {
       context.enter();
       if (!context.isLost()) {
-        context.synchronize();
+        context.synchronize("drop graphs");
       }
       graphs.values().forEach(this::destroy);
       graphs.clear();

@@ -1,5 +1,7 @@
 package dev.lathe.backend.cuda;
 
+import dev.lathe.backend.Arithmetic;
+import dev.lathe.backend.DeviceRecord.Kind;
 import dev.lathe.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
@@ -27,16 +29,18 @@ final class CudaKernel {
   private final CudaContext context;
   private final CUfunction function;
   private final String name;
+  private final Arithmetic arithmetic;
   private final ByteBuffer values;
 
   private final Pointer parameters;
   private int count;
   private int allowedSharedBytes = DeviceLimits.DEFAULT_SHARED_BYTES;
 
-  CudaKernel(CudaContext context, CUfunction function, String name) {
+  CudaKernel(CudaContext context, CUfunction function, String name, Arithmetic arithmetic) {
     this.context = context;
     this.function = function;
     this.name = name;
+    this.arithmetic = arithmetic;
     values = ByteBuffer.allocateDirect(MAX_ARGUMENTS * SLOT_BYTES).order(ByteOrder.nativeOrder());
     ByteBuffer addresses =
         ByteBuffer.allocateDirect(MAX_ARGUMENTS * SLOT_BYTES).order(ByteOrder.nativeOrder());
@@ -102,6 +106,8 @@ final class CudaKernel {
     if (sharedBytes > allowedSharedBytes) {
       allowShared(sharedBytes);
     }
+    LaunchListener listener = context.listener();
+    listener.before(Kind.KERNEL, name, arithmetic, gridX, gridY, gridZ, threads, 0);
     int result =
         JCudaDriver.cuLaunchKernel(
             function,
@@ -118,6 +124,7 @@ final class CudaKernel {
     if (result != 0) {
       context.check(result, "cuLaunchKernel of " + name);
     }
+    listener.after();
     context.launched(name);
   }
 

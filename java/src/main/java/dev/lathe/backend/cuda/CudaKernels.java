@@ -34,7 +34,7 @@ final class CudaKernels implements AutoCloseable {
     context.check(
         JCudaDriver.cuModuleGetFunction(function, module(module), name),
         "cuModuleGetFunction of " + name + " in module " + module);
-    CudaKernel kernel = new CudaKernel(context, function, name);
+    CudaKernel kernel = new CudaKernel(context, function, name, KernelArithmetic.of(module, name));
     kernels.put(key, kernel);
     return kernel;
   }
@@ -46,9 +46,11 @@ final class CudaKernels implements AutoCloseable {
     }
     context.refuseCapture("loading module " + name);
     CUmodule loaded = new CUmodule();
+    context.listener().waits("load a module");
     context.check(
         JCudaDriver.cuModuleLoadData(loaded, CudaDriver.moduleImage(name)),
         "cuModuleLoadData of module " + name);
+    context.listener().waited();
     modules.put(name, loaded);
     return loaded;
   }

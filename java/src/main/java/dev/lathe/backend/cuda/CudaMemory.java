@@ -1,6 +1,8 @@
 package dev.lathe.backend.cuda;
 
+import dev.lathe.backend.Arithmetic;
 import dev.lathe.backend.DeviceMemory;
+import dev.lathe.backend.DeviceRecord.Kind;
 import dev.lathe.backend.OutOfDeviceMemoryException;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
@@ -37,7 +39,9 @@ final class CudaMemory implements DeviceMemory {
           public long allocate(long bytes) {
             context.enter();
             DevicePointer pointer = new DevicePointer();
+            context.listener().waits("allocate");
             int result = JCudaDriver.cuMemAlloc(pointer, bytes);
+            context.listener().waited();
             if (result == CUresult.CUDA_ERROR_OUT_OF_MEMORY) {
               return 0;
             }
@@ -48,7 +52,9 @@ final class CudaMemory implements DeviceMemory {
           @Override
           public void release(long address) {
             context.enter();
+            context.listener().waits("free");
             context.release(JCudaDriver.cuMemFree(new DevicePointer(address)), "cuMemFree");
+            context.listener().waited();
           }
         },
         bounds ? 0 : 64L << 20);
@@ -70,10 +76,13 @@ final class CudaMemory implements DeviceMemory {
     pieces.add(address);
     bytes += needed;
     if (needed > 0) {
+      LaunchListener listener = context.listener();
+      listener.before(Kind.COPY, "clear", Arithmetic.F32, needed);
       context.check(
           JCudaDriver.cuMemsetD8Async(
               new DevicePointer(address), (byte) 0, needed, context.stream()),
           "cuMemsetD8Async");
+      listener.after();
     }
     return Tensor.onDevice(MemorySegment.ofAddress(address).reinterpret(needed), dtype, shape);
   }

@@ -5,7 +5,10 @@ import jcuda.driver.CUevent;
 import jcuda.driver.CUevent_flags;
 import jcuda.driver.JCudaDriver;
 
-/** Time on the device, between two events on the stream: without what the host takes. */
+/**
+ * Time on the device, between two events on the stream: without what the host takes. Refused during
+ * a capture: what is captured is not carried out, so it takes no time.
+ */
 final class CudaTimer implements DeviceTimer {
   private final CudaContext context;
   private final CUevent start = new CUevent();
@@ -22,14 +25,18 @@ final class CudaTimer implements DeviceTimer {
   @Override
   public void start() {
     context.enter();
+    context.refuseCapture("timing");
     context.check(JCudaDriver.cuEventRecord(start, context.stream()), "cuEventRecord");
   }
 
   @Override
   public long stopNanos() {
     context.enter();
+    context.refuseCapture("timing");
     context.check(JCudaDriver.cuEventRecord(end, context.stream()), "cuEventRecord");
+    context.listener().waits("timer");
     context.check(JCudaDriver.cuEventSynchronize(end), "cuEventSynchronize");
+    context.listener().waited();
     float[] milliseconds = new float[1];
     context.check(JCudaDriver.cuEventElapsedTime(milliseconds, start, end), "cuEventElapsedTime");
     return Math.round(milliseconds[0] * 1e6);

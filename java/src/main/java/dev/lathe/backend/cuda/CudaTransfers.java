@@ -1,5 +1,7 @@
 package dev.lathe.backend.cuda;
 
+import dev.lathe.backend.Arithmetic;
+import dev.lathe.backend.DeviceRecord.Kind;
 import java.lang.foreign.MemorySegment;
 import jcuda.driver.CUevent;
 import jcuda.driver.CUevent_flags;
@@ -29,8 +31,10 @@ final class CudaTransfers implements AutoCloseable {
           JCudaDriver.cuEventCreate(done, CUevent_flags.CU_EVENT_DISABLE_TIMING), "cuEventCreate");
     }
 
-    void await() {
+    void await(String where) {
+      context.listener().waits(where);
       context.check(JCudaDriver.cuEventSynchronize(done), "cuEventSynchronize");
+      context.listener().waited();
     }
 
     void mark() {
@@ -57,7 +61,7 @@ final class CudaTransfers implements AutoCloseable {
   private Buffer nextBuffer() {
     Buffer buffer = buffers[next];
     next = 1 - next;
-    buffer.await();
+    buffer.await("copy buffer");
     return buffer;
   }
 
@@ -69,10 +73,13 @@ final class CudaTransfers implements AutoCloseable {
       long bytes = Math.min(BUFFER_BYTES, host.byteSize() - at);
       Buffer buffer = nextBuffer();
       MemorySegment.copy(host, at, buffer.memory, 0, bytes);
+      LaunchListener listener = context.listener();
+      listener.before(Kind.COPY, "upload", Arithmetic.F32, bytes);
       context.check(
           JCudaDriver.cuMemcpyHtoDAsync(
               new DevicePointer(device + at), buffer.pointer, bytes, context.stream()),
           "cuMemcpyHtoDAsync");
+      listener.after();
       buffer.mark();
     }
   }
@@ -88,19 +95,20 @@ final class CudaTransfers implements AutoCloseable {
       // One chunk is on its way while the one before it is copied out.
       for (; asked < bytes && asked <= at + BUFFER_BYTES; asked += BUFFER_BYTES) {
         Buffer buffer = nextBuffer();
+        long part = Math.min(BUFFER_BYTES, bytes - asked);
+        LaunchListener listener = context.listener();
+        listener.before(Kind.COPY, "download", Arithmetic.F32, part);
         context.check(
             JCudaDriver.cuMemcpyDtoHAsync(
-                buffer.pointer,
-                new DevicePointer(device + asked),
-                Math.min(BUFFER_BYTES, bytes - asked),
-                context.stream()),
+                buffer.pointer, new DevicePointer(device + asked), part, context.stream()),
             "cuMemcpyDtoHAsync");
+        listener.after();
         buffer.mark();
         if (asked == 0) {
           earlier = buffer;
         }
       }
-      earlier.await();
+      earlier.await("download");
       MemorySegment.copy(earlier.memory, 0, host, at, Math.min(BUFFER_BYTES, bytes - at));
       earlier = buffers[0] == earlier ? buffers[1] : buffers[0];
     }

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lathe.backend.DeviceMemory;
+import dev.lathe.backend.DeviceTimer;
 import dev.lathe.model.Batch;
 import dev.lathe.model.Decoder;
 import dev.lathe.model.KvCache;
@@ -136,5 +137,30 @@ class CudaGraphsTest {
       assertThat(backend.graphs().captures()).isEqualTo(1);
       assertThat(backend.graphs().replays()).isEqualTo(1);
     }
+  }
+
+  /** A capture forbids both; the driver's own answer would not say who asked for it. */
+  @Test
+  void waitingAndTimingInACaptureAreRefusedByName() {
+    try (CudaBackend backend = CudaBackend.open(true);
+        DeviceTimer timer = backend.newTimer().orElseThrow();
+        DeviceMemory memory = backend.allocateMemory()) {
+      Tensor x = memory.tensor(DType.F32, 2, 8);
+      assertRefused(backend, "waits", backend::synchronize, "waiting for the device");
+      assertRefused(backend, "starts", timer::start, "timing");
+      timer.start(); // outside of a capture: as ever
+      assertRefused(backend, "stops", timer::stopNanos, "timing");
+      backend.scale(x, 2);
+      assertThat(timer.stopNanos()).isNotNegative();
+      backend.synchronize();
+    }
+  }
+
+  private static void assertRefused(CudaBackend backend, String key, Runnable call, String what) {
+    // The first time it just runs, in no capture; the clock then has a start to be stopped at.
+    backend.replayable(key, call);
+    assertThatThrownBy(() -> backend.replayable(key, call))
+        .isInstanceOf(IllegalStateException.class)
+        .hasMessage(what + " within operations that are to be replayed");
   }
 }
