@@ -1,10 +1,21 @@
 package dev.lathe.cli;
 
-import dev.lathe.measure.Profile;
+import dev.lathe.backend.Backend;
+import dev.lathe.backend.cuda.CudaDriver;
+import dev.lathe.measure.BuildVersion;
+import dev.lathe.measure.DecodeSteps;
+import dev.lathe.measure.Fingerprint;
+import dev.lathe.measure.Machine;
+import dev.lathe.measure.ProfileResult;
+import dev.lathe.measure.Profiled;
 import dev.lathe.measure.Profiler;
 import dev.lathe.measure.Ridge;
+import dev.lathe.measure.RunFolder;
 import dev.lathe.measure.RunJson;
-import java.io.PrintStream;
+import java.nio.file.Path;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -57,96 +68,102 @@ final class ProfileCommand implements Callable<Integer> {
       description = "Of the prompt's tokens. Default: ${DEFAULT-VALUE}.")
   private long seed;
 
+  @Option(
+      names = "--out",
+      paramLabel = "DIR",
+      description =
+          "A new folder for run.json, samples.jsonl, results.json and trace.json, which"
+              + " ui.perfetto.dev opens. Default: nothing is written.")
+  private Path out;
+
   @Override
   public Integer call() {
     HardwareOptions.batch(batch);
     try (OpenModel open = OpenModel.load(model.path(), hardware)) {
-      Profile profile = measure(open);
-      if (output.json) {
-        ObjectNode json = RunJson.mapper().valueToTree(profile);
-        json.put("backend", open.backendName());
-        json.put("backend_reason", open.reason());
-        Json.print(json, lathe.console().out());
-      } else {
-        print(profile, lathe.console().out());
+      Profiler.Options options = options(open);
+      if (out == null) {
+        print(open, measure(open, options).result());
+        return 0;
+      }
+      // Made before anything is measured: a folder that can't be used says so at once.
+      try (RunFolder folder = RunFolder.create(out, fingerprint(open, options))) {
+        Measured measured = measure(open, options);
+        measured.profiled().samples().forEach(folder::append);
+        String what = "%s on %s".formatted(model.path(), open.opened().backend().device().name());
+        folder.writeWhole("trace.json", measured.profiled().trace(measured.steps(), what));
+        folder.results(json(open, measured.result()));
+        print(open, measured.result());
       }
     }
     return 0;
   }
 
-  private Profile measure(OpenModel open) {
+  private record Measured(Profiled profiled, Optional<DecodeSteps> steps) {
+    ProfileResult result() {
+      return new ProfileResult(profiled.profile(), steps);
+    }
+  }
+
+  private Measured measure(OpenModel open, Profiler.Options options) {
+    try (Progress progress = new Progress(lathe.console())) {
+      Profiled profiled =
+          Profiler.traced(
+              open.decoder(),
+              options,
+              Ridge.measure(open.opened().backend(), open.decoder().weightBytes()),
+              (done, total) -> progress.update("profile", done, total, "runs"));
+      Optional<DecodeSteps> steps =
+          DecodeSteps.measure(
+              open.decoder(),
+              open.tokenizer(),
+              options,
+              (done, total) -> progress.update("decode steps", done, total, "generations"));
+      return new Measured(profiled, steps);
+    }
+  }
+
+  private Profiler.Options options(OpenModel open) {
     Profiler.Options defaults =
         Profiler.Options.forContext(open.decoder().config().contextLength(), seed);
-    Profiler.Options options =
-        new Profiler.Options(
-            given("--prompt-tokens", promptTokens, defaults.promptTokens()),
-            given("--max-tokens", decodeTokens, defaults.decodeTokens()),
-            batch,
-            defaults.warmups(),
-            given("--repetitions", repetitions, defaults.repetitions()),
-            seed);
-    try (Progress progress = new Progress(lathe.console())) {
-      return Profiler.profile(
-          open.decoder(),
-          options,
-          Ridge.measure(open.opened().backend(), open.decoder().weightBytes()),
-          (done, total) -> progress.update("profile", done, total, "runs"));
-    }
+    return new Profiler.Options(
+        given("--prompt-tokens", promptTokens, defaults.promptTokens()),
+        given("--max-tokens", decodeTokens, defaults.decodeTokens()),
+        batch,
+        defaults.warmups(),
+        given("--repetitions", repetitions, defaults.repetitions()),
+        seed);
   }
 
   private static int given(String option, Integer value, int otherwise) {
     return value == null ? otherwise : HardwareOptions.atLeast(option, value, 1);
   }
 
-  private static void print(Profile profile, PrintStream out) {
-    out.printf(
-        "%,d parameters; %,d bytes of weights, %,d of activations, %,d of KV-cache a token%n",
-        profile.params(),
-        profile.weightsBytes(),
-        profile.activationBytes(),
-        profile.kvBytesPerToken());
-    out.printf(
-        "ceilings: %.1f GB/s, %.1f GFLOP/s (%s), which meet at %.1f FLOP a byte%n",
-        profile.ceilings().readBandwidthGbs(),
-        profile.ceilings().peakGflops(),
-        profile.ceilings().source(),
-        profile.ridgeFlopsPerByte());
-    for (Profile.Phase phase : profile.phases()) {
-      out.printf(
-          "%n%s: %,d tokens of %d sequences in %.3f ms (%.3f ms at the ceilings); %.2f GB/s,"
-              + " %.2f GFLOP/s, %.2f FLOP a byte: %s%n",
-          phase.name(),
-          phase.tokens(),
-          phase.sequences(),
-          phase.timeMs(),
-          phase.leastMs(),
-          phase.gbs(),
-          1e3 * phase.tflops(),
-          phase.intensity(),
-          word(phase.bound()));
-      String row = "  %-20s %8s %10s %7s %14s %14s %8s %9s  %s%n";
-      out.printf(row, "operation", "calls", "ms", "%", "FLOP", "bytes", "GB/s", "GFLOP/s", "bound");
-      for (Profile.Operation op : profile.ops(phase.name())) {
-        out.printf(
-            row,
-            op.name(),
-            op.calls(),
-            "%.3f".formatted(op.timeMs()),
-            "%.1f".formatted(op.percent()),
-            "%,d".formatted(op.flops()),
-            "%,d".formatted(op.bytes()),
-            "%.2f".formatted(op.gbs()),
-            "%.2f".formatted(1e3 * op.tflops()),
-            word(op.bound()));
-      }
-    }
-    out.printf("%nbottleneck: %s%n", word(profile.bottleneck()));
-    for (String advice : profile.advice()) {
-      out.println("- " + advice);
-    }
+  private Fingerprint fingerprint(OpenModel open, Profiler.Options options) {
+    Backend backend = open.opened().backend();
+    return new Fingerprint(
+        "profile",
+        model.path().toString(),
+        open.checkpoint().hash(),
+        RunJson.mapper().valueToTree(options),
+        seed,
+        backend.name(),
+        open.reason(),
+        backend.device(),
+        backend.name().equals("cuda") ? CudaDriver.version() : Optional.empty(),
+        Machine.here(),
+        BuildVersion.running(),
+        Instant.now().truncatedTo(ChronoUnit.SECONDS).toString());
   }
 
-  private static String word(Enum<?> bound) {
-    return bound.name().toLowerCase(java.util.Locale.ROOT);
+  private static ObjectNode json(OpenModel open, ProfileResult result) {
+    return result.json().put("backend", open.backendName()).put("backend_reason", open.reason());
+  }
+
+  private void print(OpenModel open, ProfileResult result) {
+    if (output.json) {
+      Json.print(json(open, result), lathe.console().out());
+    } else {
+      new ProfileText(lathe.console().out()).print(result);
+    }
   }
 }

@@ -1,5 +1,6 @@
 package dev.lathe.measure;
 
+import dev.lathe.backend.Ceilings;
 import dev.lathe.backend.Linear;
 import dev.lathe.measure.Profile.Operation;
 import dev.lathe.measure.Profile.Phase;
@@ -35,7 +36,7 @@ final class Advice {
     for (Phase phase : phases) {
       List<Operation> mine = ops.stream().filter(o -> o.phase().equals(phase.name())).toList();
       switch (phase.bound()) {
-        case MEMORY -> advice.memoryBound(phase);
+        case MEMORY -> advice.memoryBound(phase, mine);
         case COMPUTE -> advice.computeBound(phase, mine);
         case OVERHEAD -> advice.overheadBound(phase, mine);
       }
@@ -48,7 +49,7 @@ final class Advice {
     advice.add(phase.name() + ": " + String.format(Locale.ROOT, text, arguments));
   }
 
-  private void memoryBound(Phase phase) {
+  private void memoryBound(Phase phase, List<Operation> ops) {
     double moved = phase.bytes();
     double read = (double) phase.steps() * linears().mapToLong(Linear::bytes).sum();
     double asInt8 = (double) phase.steps() * linears().mapToLong(Advice::int8Bytes).sum();
@@ -78,7 +79,7 @@ final class Advice {
       double nanos =
           Math.max(
               bytes / facts.ceilings().readBandwidthGbs(),
-              phase.flops() * more / facts.ceilings().peakGflops());
+              phase.flops() * more / Roof.of(ops, facts.ceilings()).peakGflops());
       double batched = more * moved / facts.ceilings().readBandwidthGbs() / nanos;
       add(
           phase,
@@ -94,7 +95,7 @@ final class Advice {
         100.0
             * ops.stream().filter(Advice::isLinear).mapToLong(Operation::flops).sum()
             / phase.flops();
-    double reached = phase.tflops() * 1e3 / facts.ceilings().peakGflops();
+    double reached = phase.tflops() * 1e3 / Roof.of(ops, facts.ceilings()).peakGflops();
     add(
         phase,
         "compute-bound: %.0f %% of the arithmetic peak is reached and %.0f %% of the FLOPs are"
@@ -112,9 +113,9 @@ final class Advice {
 
   private void overheadBound(Phase phase, List<Operation> ops) {
     double bandwidth = phase.gbs() / facts.ceilings().readBandwidthGbs();
-    double peak = phase.tflops() * 1e3 / facts.ceilings().peakGflops();
-    double floor =
-        facts.ceilings().leastNanos(phase.flops(), phase.bytes()) / (phase.timeMs() * 1e6);
+    Ceilings roof = Roof.of(ops, facts.ceilings());
+    double peak = phase.tflops() * 1e3 / roof.peakGflops();
+    double floor = roof.leastNanos(phase.flops(), phase.bytes()) / (phase.timeMs() * 1e6);
     int calls = ops.stream().mapToInt(Operation::calls).sum() / phase.steps();
     double micros = phase.timeMs() * 1e3 / phase.steps();
     add(

@@ -1,31 +1,30 @@
 package dev.lathe.measure;
 
+import dev.lathe.backend.Arithmetic;
 import dev.lathe.backend.Backend;
 import dev.lathe.backend.Ceilings;
-import dev.lathe.backend.DeviceMemory;
 import dev.lathe.error.InvalidInputException;
+import dev.lathe.measure.Profile.DevicePhase;
+import dev.lathe.measure.Profile.Kernel;
 import dev.lathe.measure.Profile.Operation;
 import dev.lathe.measure.Profile.Phase;
+import dev.lathe.measure.ProfiledRequest.Times;
+import dev.lathe.measure.ProfiledRequest.Watch;
 import dev.lathe.measure.TimingBackend.Event;
-import dev.lathe.model.Batch;
-import dev.lathe.model.Batch.Logits;
 import dev.lathe.model.Decoder;
-import dev.lathe.model.KvCache;
-import dev.lathe.model.KvSequence;
 import dev.lathe.tensor.DType;
-import dev.lathe.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.SplittableRandom;
 import java.util.function.LongSupplier;
 
 /**
- * Profiles a request, prefill and decode apart: each repetition runs it twice, once undisturbed for
- * its time and once through a {@link TimingBackend} for where the time goes.
+ * Profiles a request, prefill and decode apart: each repetition runs it undisturbed for its time,
+ * through a {@link TimingBackend} for where the time goes, operation by operation, and where the
+ * device records its launches, with every launch recorded.
  */
 public final class Profiler {
   static final String PREFILL = "prefill";
@@ -101,10 +100,16 @@ public final class Profiler {
    */
   public static Profile profile(
       Decoder decoder, Options options, Ceilings ceilings, Progress progress) {
-    return profile(decoder, options, ceilings, progress, System::nanoTime);
+    return measure(decoder, options, ceilings, progress, System::nanoTime).profile();
   }
 
-  static Profile profile(
+  /** A profile, and the last repetition as it ran, for a trace. */
+  public static Profiled traced(
+      Decoder decoder, Options options, Ceilings ceilings, Progress progress) {
+    return measure(decoder, options, ceilings, progress, System::nanoTime);
+  }
+
+  static Profiled measure(
       Decoder decoder,
       Options options,
       Ceilings ceilings,
@@ -119,29 +124,36 @@ public final class Profiler {
     return new Profiler(decoder, options, ceilings, nanoClock).run(progress);
   }
 
-  /** One run of the request. */
-  private record Run(
-      long prefillNanos, long decodeNanos, List<Event> prefill, List<Event> decode) {}
+  /** One run of the request, operation by operation. */
+  private record Timed(List<Event> prefill, List<Event> decode) {
+    List<Event> of(String phase) {
+      return phase.equals(PREFILL) ? prefill : decode;
+    }
+  }
 
-  private Profile run(Progress progress) {
+  private Profiled run(Progress progress) {
     Backend backend = decoder.backend();
     OperationNames names = OperationNames.of(decoder.weights());
-    List<Run> plain = new ArrayList<>();
-    List<Run> timed = new ArrayList<>();
+    List<Times> plain = new ArrayList<>();
+    List<Timed> timed = new ArrayList<>();
+    LaunchRecorder launches = LaunchRecorder.open(decoder, names, options);
     long activationBytes;
     double timerNanos;
-    try (TimingBackend timing = new TimingBackend(backend, names, clock);
+    try (launches;
+        TimingBackend timing = new TimingBackend(backend, names, clock);
         Decoder view = decoder.over(timing)) {
       long start = clock.getAsLong();
       for (int i = 0;
           i < options.warmups() || clock.getAsLong() - start < options.warmupMillis() * 1_000_000;
           i++) {
-        request(decoder, null);
-        request(view, timing);
+        ProfiledRequest.run(decoder, options, clock, Watch.NONE);
+        timed(view, timing);
+        launches.warmUp();
       }
       for (int i = 0; i < options.repetitions(); i++) {
-        plain.add(request(decoder, null));
-        timed.add(request(view, timing));
+        plain.add(ProfiledRequest.run(decoder, options, clock, Watch.NONE));
+        timed.add(timed(view, timing));
+        launches.run();
         progress.done(i + 1, options.repetitions());
       }
       activationBytes = view.activationBytes();
@@ -149,8 +161,14 @@ public final class Profiler {
     }
     List<Operation> ops = new ArrayList<>();
     List<Phase> phases = new ArrayList<>();
-    addPhase(PREFILL, plain, timed, phases, ops);
-    addPhase(DECODE, plain, timed, phases, ops);
+    List<Kernel> kernels = new ArrayList<>();
+    List<DevicePhase> devicePhases = new ArrayList<>();
+    for (String phase : List.of(PREFILL, DECODE)) {
+      List<Event> costs = timed.getLast().of(phase);
+      addPhase(phase, plain, timed, launches.arithmetic(phase), phases, ops);
+      kernels.addAll(launches.kernels(phase, costs, ceilings));
+      launches.phase(phase, phases.getLast().timeMs()).ifPresent(devicePhases::add);
+    }
     Phase longest = phases.stream().max(Comparator.comparingDouble(Phase::timeMs)).orElseThrow();
     DType cacheType = decoder.cacheType();
     Facts facts =
@@ -161,19 +179,41 @@ public final class Profiler {
             decoder.weightBytes(),
             Bytes.keyValuePerToken(decoder.config(), cacheType),
             options);
-    return new Profile(
-        Flops.params(decoder.weights()),
-        phases.stream().mapToLong(Phase::flops).sum(),
-        decoder.weightBytes(),
-        facts.kvBytesPerToken(),
-        activationBytes,
-        ceilings,
-        ceilings.ridgeFlopsPerByte(),
-        phases,
-        ops,
-        longest.bound(),
-        Advice.of(facts, phases, ops),
-        timerNanos);
+    Profile profile =
+        new Profile(
+            Flops.params(decoder.weights()),
+            phases.stream().mapToLong(Phase::flops).sum(),
+            decoder.weightBytes(),
+            facts.kvBytesPerToken(),
+            activationBytes,
+            ceilings,
+            ceilings.ridgeFlopsPerByte(),
+            phases,
+            ops,
+            longest.bound(),
+            Advice.of(facts, phases, ops),
+            timerNanos,
+            kernels,
+            devicePhases,
+            launches.emptyNanos());
+    List<Event> events = new ArrayList<>(timed.getLast().prefill());
+    events.addAll(timed.getLast().decode());
+    return new Profiled(profile, plain, events, launches.last());
+  }
+
+  private Timed timed(Decoder view, TimingBackend timing) {
+    Map<String, List<Event>> events = new LinkedHashMap<>();
+    ProfiledRequest.run(
+        view,
+        options,
+        clock,
+        new Watch() {
+          @Override
+          public void end(String phase) {
+            events.put(phase, timing.takeEvents());
+          }
+        });
+    return new Timed(events.get(PREFILL), events.get(DECODE));
   }
 
   /** What advice needs to know besides the times. */
@@ -185,52 +225,17 @@ public final class Profiler {
       long kvBytesPerToken,
       Options options) {}
 
-  /** Prefill of all sequences at once, then decode steps, one token of each sequence a step. */
-  private Run request(Decoder through, TimingBackend timing) {
-    SplittableRandom random = new SplittableRandom(options.seed());
-    Backend backend = through.backend();
-    int vocabulary = through.config().vocabulary();
-    int most = options.promptTokens() + options.decodeTokens();
-    int pages = options.sequences() * Math.ceilDiv(most, KvCache.PAGE_SIZE);
-    List<KvSequence> sequences = new ArrayList<>();
-    try (KvCache cache = through.newCache(pages, KvCache.PAGE_SIZE);
-        DeviceMemory memory = backend.allocateMemory()) {
-      Tensor logits = memory.tensor(DType.F32, options.sequences(), vocabulary);
-      Batch prompt = new Batch();
-      for (int s = 0; s < options.sequences(); s++) {
-        sequences.add(cache.newSequence());
-        int[] tokens = random.ints(options.promptTokens(), 0, vocabulary).toArray();
-        prompt.add(sequences.getLast(), tokens, Logits.LAST);
-      }
-      backend.synchronize();
-      long start = clock.getAsLong();
-      through.forward(prompt, cache, logits);
-      backend.synchronize();
-      long prefilled = clock.getAsLong();
-      List<Event> prefill = timing == null ? List.of() : timing.takeEvents();
-      long decodeStart = clock.getAsLong();
-      for (int i = 0; i < options.decodeTokens(); i++) {
-        Batch step = new Batch();
-        for (KvSequence sequence : sequences) {
-          step.add(sequence, new int[] {random.nextInt(vocabulary)}, Logits.LAST);
-        }
-        through.forward(step, cache, logits);
-      }
-      backend.synchronize();
-      long end = clock.getAsLong();
-      List<Event> decode = timing == null ? List.of() : timing.takeEvents();
-      sequences.forEach(KvSequence::close);
-      return new Run(prefilled - start, end - decodeStart, prefill, decode);
-    }
-  }
-
   private void addPhase(
-      String phase, List<Run> plain, List<Run> timed, List<Phase> phases, List<Operation> ops) {
+      String phase,
+      List<Times> plain,
+      List<Timed> timed,
+      Map<String, Arithmetic> arithmetic,
+      List<Phase> phases,
+      List<Operation> ops) {
     boolean prefill = phase.equals(PREFILL);
-    double[] nanos =
-        plain.stream().mapToDouble(r -> prefill ? r.prefillNanos() : r.decodeNanos()).toArray();
-    List<List<Event>> events = timed.stream().map(r -> prefill ? r.prefill() : r.decode()).toList();
-    List<Operation> mine = operations(phase, events);
+    double[] nanos = plain.stream().mapToDouble(times -> times.of(phase)).toArray();
+    List<List<Event>> events = timed.stream().map(run -> run.of(phase)).toList();
+    List<Operation> mine = operations(phase, events, arithmetic);
     ops.addAll(mine);
     double timeNanos = Statistics.median(nanos);
     long flops = mine.stream().mapToLong(Operation::flops).sum();
@@ -251,11 +256,12 @@ public final class Profiler {
             bytes / timeNanos,
             flops / timeNanos / 1e3,
             (double) flops / bytes,
-            Bound.of((double) flops, (double) bytes, timeNanos, ceilings)));
+            Bound.of((double) flops, (double) bytes, timeNanos, Roof.of(mine, ceilings))));
   }
 
   /** Calls of the same name together; the time of each name is the median over the runs. */
-  private List<Operation> operations(String phase, List<List<Event>> runs) {
+  private List<Operation> operations(
+      String phase, List<List<Event>> runs, Map<String, Arithmetic> arithmetic) {
     Map<String, List<Event>> first = byName(runs.getFirst());
     Map<String, Double> times = new LinkedHashMap<>();
     for (String name : first.keySet()) {
@@ -267,20 +273,33 @@ public final class Profiler {
     }
     double total = times.values().stream().mapToDouble(t -> t).sum();
     List<Operation> found = new ArrayList<>();
-    first.forEach(
-        (name, events) -> found.add(operation(phase, name, events, times.get(name), total)));
+    first.forEach((name, events) ->
+        found.add(
+            operation(
+                phase,
+                name,
+                events,
+                times.get(name),
+                total,
+                arithmetic.getOrDefault(name, Arithmetic.F32))));
     found.sort(Comparator.comparingDouble(Operation::timeMs).reversed());
     return found;
   }
 
   private Operation operation(
-      String phase, String name, Collection<Event> events, double nanos, double totalNanos) {
+      String phase,
+      String name,
+      Collection<Event> events,
+      double nanos,
+      double totalNanos,
+      Arithmetic arithmetic) {
+    Ceilings roof = ceilings.under(arithmetic);
     long flops = events.stream().mapToLong(Event::flops).sum();
     long bytes = events.stream().mapToLong(Event::bytes).sum();
     // Each call on its own has to reach a ceiling; one cannot make up for another.
     double least =
         events.stream()
-            .mapToDouble(e -> ceilings.leastNanos((double) e.flops(), (double) e.bytes()))
+            .mapToDouble(e -> roof.leastNanos((double) e.flops(), (double) e.bytes()))
             .sum();
     return new Operation(
         phase,
@@ -294,7 +313,9 @@ public final class Profiler {
         bytes / nanos,
         flops / nanos / 1e3,
         (double) flops / bytes,
-        Bound.of((double) flops, (double) bytes, nanos, ceilings));
+        Bound.of((double) flops, (double) bytes, nanos, roof),
+        arithmetic.toString(),
+        roof.peakGflops());
   }
 
   private static Map<String, List<Event>> byName(List<Event> events) {

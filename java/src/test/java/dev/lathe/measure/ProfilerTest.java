@@ -38,7 +38,7 @@ class ProfilerTest {
 
   private static Profile profile(Ceilings ceilings) {
     try (Decoder decoder = Decoder.load(new TinyModel(1, true), new ReferenceBackend())) {
-      return Profiler.profile(decoder, OPTIONS, ceilings, Progress.NONE, ticking());
+      return Profiler.measure(decoder, OPTIONS, ceilings, Progress.NONE, ticking()).profile();
     }
   }
 
@@ -142,7 +142,7 @@ class ProfilerTest {
     try (Decoder decoder = Decoder.load(new TinyModel(1, true), new ReferenceBackend())) {
       Profiler.Options long64 = new Profiler.Options(60, 5, 1, 0, 0, 1, 0);
       assertThatThrownBy(() ->
-              Profiler.profile(decoder, long64, new Ceilings(1, 1, ""), Progress.NONE, ticking()))
+              Profiler.measure(decoder, long64, new Ceilings(1, 1, ""), Progress.NONE, ticking()))
           .isInstanceOf(InvalidInputException.class)
           .hasMessageContaining("60 prompt tokens and 5 to decode")
           .hasMessageContaining("64");
@@ -173,10 +173,10 @@ class ProfilerTest {
         .containsExactly(0, 1);
     assertThat(events).last().extracting(Event::name).isEqualTo("head");
     JsonNode trace = RunJson.mapper().readTree(Trace.json(events, "reference")).get("traceEvents");
-    assertThat(trace.size()).isEqualTo(events.size() + 1);
-    assertThat(trace.get(1).get("ts").asDouble()).isZero();
-    assertThat(trace.get(1).get("dur").asDouble()).isEqualTo(0.1);
-    assertThat(trace.get(2).get("ph").asString()).isEqualTo("X");
+    assertThat(trace.size()).isEqualTo(events.size() + 2); // names of process and track
+    assertThat(trace.get(2).get("ts").asDouble()).isZero();
+    assertThat(trace.get(2).get("dur").asDouble()).isEqualTo(0.1);
+    assertThat(trace.get(3).get("ph").asString()).isEqualTo("X");
   }
 
   private static void logits(Decoder decoder, float[] into) {
