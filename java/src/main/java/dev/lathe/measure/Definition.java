@@ -11,7 +11,14 @@ public record Definition(String name, String unit, String formula) {
 
   /** Of every metric that Lathe computes, by name. */
   public static List<Definition> all() {
-    return Stream.of(Metrics.class, Statistics.class, Flops.class, Bytes.class, QualityMath.class)
+    return Stream.of(
+            Metrics.class,
+            Statistics.class,
+            Flops.class,
+            Bytes.class,
+            KernelTimes.class,
+            HostGap.class,
+            QualityMath.class)
         .flatMap(owner -> Arrays.stream(owner.getDeclaredMethods()))
         .filter(method -> method.isAnnotationPresent(Metric.class))
         .map(Definition::of)

@@ -54,6 +54,13 @@ public record HostGap(
             pairs.stream().map(HostGap::percent).toList()));
   }
 
+  @Metric(
+      name = "host gap",
+      unit = "%",
+      formula =
+          "100 * sum of gap[n] / sum of period[n] over decode steps, by the device's clock; gap[n] ="
+              + " start of step n+1 - end of step n - kernels between them, period[n] = start of"
+              + " step n+1 - start of step n; a step is one replay of a graph")
   private static double percent(List<Pair> pairs) {
     long gap = pairs.stream().mapToLong(Pair::gapNanos).sum();
     long period = pairs.stream().mapToLong(Pair::periodNanos).sum();

@@ -200,7 +200,7 @@ final class KernelTimes {
         median(runs, run -> nanos(run, true)) / MILLI,
         median(runs, run -> nanos(run, false)) / MILLI,
         median(runs, KernelTimes::idleNanos) / MILLI,
-        median(runs, run -> 100.0 * idleNanos(run) / Math.max(1, spanNanos(run))),
+        median(runs, KernelTimes::idlePercent),
         median(runs, TracedPhase::hostNanos) / MILLI,
         timeMs);
   }
@@ -222,6 +222,16 @@ final class KernelTimes {
     return launches.isEmpty()
         ? 0
         : launches.getLast().endNanos() - launches.getFirst().startNanos();
+  }
+
+  @Metric(
+      name = "idle",
+      unit = "%",
+      formula =
+          "100 * (1 - sum of launches' times / (end of the last launch - start of the first)), each"
+              + " launch recorded")
+  private static double idlePercent(TracedPhase run) {
+    return 100.0 * idleNanos(run) / Math.max(1, spanNanos(run));
   }
 
   private static long idleNanos(TracedPhase run) {

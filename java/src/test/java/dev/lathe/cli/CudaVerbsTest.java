@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
 import dev.lathe.backend.cuda.CudaDriver;
+import dev.lathe.measure.TraceCheck;
 import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -191,13 +192,45 @@ class CudaVerbsTest {
             "--max-tokens",
             "3",
             "--repetitions",
-            "1");
+            "1",
+            "--out",
+            folder.resolve("run").toString());
     assertThat(profile.get("backend").stringValue()).isEqualTo("cuda");
     assertThat(profile.get("ceilings").get("source").stringValue()).contains("GPU");
     assertThat(profile.get("ops").size()).isGreaterThan(5);
     profile
         .get("ops")
         .forEach(op -> assertThat(op.get("time_ms").doubleValue()).as(op.toString()).isPositive());
+    assertThat(profile.get("ceilings").get("tensor_cores").get("bf16_gflops").doubleValue())
+        .isPositive();
+    assertThat(profile.get("kernels").size()).isGreaterThan(10);
+    for (JsonNode kernel : profile.get("kernels")) {
+      for (String key : List.of("phase", "name", "calls", "time_ms", "percent")) {
+        assertThat(kernel.has(key)).as("%s of %s", key, kernel).isTrue();
+      }
+    }
+    assertThat(profile.get("kernels"))
+        .filteredOn(kernel -> kernel.get("kind").stringValue().equals("kernel"))
+        .allSatisfy(kernel -> {
+          assertThat(kernel.get("operation").stringValue()).isNotBlank();
+          assertThat(kernel.get("grid").size()).isEqualTo(3);
+          assertThat(kernel.get("block").intValue()).isPositive();
+        });
+    // Three tokens: of two decode steps both are replayed, one behind the other.
+    assertThat(profile.get("host_gap_percent").doubleValue()).isBetween(0.0, 100.0);
+    assertThat(profile.get("host_gap").get("steps").intValue()).isEqualTo(1);
+    assertThat(profile.get("syncs"))
+        .extracting(sync -> sync.get("where").stringValue())
+        .contains("download");
+    assertThat(profile.get("syncs"))
+        .allSatisfy(sync -> {
+          assertThat(sync.get("calls").intValue()).isPositive();
+          assertThat(sync.get("wait_ms").doubleValue()).isNotNegative();
+        });
+    TraceCheck trace = new TraceCheck(Files.readAllBytes(folder.resolve("run/trace.json")));
+    assertThat(trace.track("decode, every", "device")).isNotEmpty();
+    JsonNode results = JsonMapper.shared().readTree(folder.resolve("run/results.json").toFile());
+    assertThat(results.get("kernels")).isEqualTo(profile.get("kernels"));
   }
 
   @Test
@@ -208,7 +241,14 @@ class CudaVerbsTest {
     assertThat(cuda.get("device").stringValue()).isNotBlank();
     assertThat(cuda.get("memory_bytes").longValue()).isPositive();
     // An emulated GPU has no speed that could be measured.
-    assertThat(cuda.get("peak_bandwidth_gbs").isNull()).isEqualTo(CudaDriver.kind().emulated());
+    for (String key :
+        List.of(
+            "peak_bandwidth_gbs",
+            "peak_tflops",
+            "peak_bf16_tensor_tflops",
+            "peak_int8_tensor_tops")) {
+      assertThat(cuda.get(key).isNull()).as(key).isEqualTo(CudaDriver.kind().emulated());
+    }
   }
 
   private void assertSamePerplexity(String[] eval, int leastTokens)

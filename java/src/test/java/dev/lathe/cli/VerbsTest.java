@@ -3,6 +3,8 @@ package dev.lathe.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
+import dev.lathe.measure.TraceCheck;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -207,6 +209,50 @@ class VerbsTest {
     assertThat(keys(json.get("ops").get(0)))
         .contains("name", "calls", "time_ms", "flops", "bytes", "gbs", "tflops", "bound");
     assertThat(json.get("advice").size()).isPositive();
+    // The CPU's operations are all that it shows: it has no launches, and nothing to wait for.
+    assertThat(json.get("kernels").size()).isZero();
+    assertThat(json.get("device_phases").size()).isZero();
+    assertThat(json.get("syncs").size()).isZero();
+    assertThat(json.get("host_gap_percent").isNull()).isTrue();
+    assertThat(json.get("host_gap").isNull()).isTrue();
+    assertThat(json.get("ceilings").get("tensor_cores").isNull()).isTrue();
+  }
+
+  @Test
+  void aProfileIsARunFolderWithATrace() throws IOException {
+    Path out = folder.resolve("profiled");
+    String[] line = {
+      "profile",
+      "--model",
+      SharedModel.MODEL.toString(),
+      "--backend",
+      "cpu",
+      "--prompt-tokens",
+      "4",
+      "--max-tokens",
+      "3",
+      "--repetitions",
+      "2",
+      "--json",
+      "--out",
+      out.toString()
+    };
+    ObjectNode json = Run.lathe(line).json();
+    TraceCheck trace = new TraceCheck(Files.readAllBytes(out.resolve("trace.json")));
+    int calls = 0;
+    for (JsonNode op : json.get("ops")) {
+      calls += op.get("calls").intValue();
+    }
+    assertThat(trace.track(SharedModel.MODEL.getFileName().toString(), "operations"))
+        .hasSize(calls);
+    assertThat(JsonMapper.shared().readTree(out.resolve("results.json").toFile()).get("ops"))
+        .isEqualTo(json.get("ops"));
+    assertThat(Files.readAllLines(out.resolve("samples.jsonl"))).hasSize(2);
+    assertThat(
+            JsonMapper.shared().readTree(out.resolve("run.json").toFile()).get("verb").asString())
+        .isEqualTo("profile");
+    Run.lathe(line).refused(2).says("holds a run already");
+    Run.lathe("report", out.toString()).refused(2).says("is a run of 'profile'");
   }
 
   /** Ctrl-C interrupts the thread that works; here it has been pressed before the work begins. */
