@@ -5,7 +5,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.lathe.backend.Backends;
 import dev.lathe.backend.Ceilings;
 import dev.lathe.backend.OpenedBackend;
-import dev.lathe.backend.cuda.CudaDriver;
 import dev.lathe.generate.ByteTokenizer;
 import dev.lathe.measure.DecodeSteps.Sync;
 import dev.lathe.measure.Profile.DevicePhase;
@@ -156,14 +155,20 @@ class CudaProfileTest {
     });
   }
 
+  /** One token: no step follows the prompt, so there is no gap, and no figure is made up. */
   @Test
-  void timingWithAndWithoutRecordingLeavesNothingBehind() {
-    assertThat(CudaDriver.probe().usable()).isTrue();
+  void withoutDecodeStepsThereIsNoGap() {
+    Profiler.Options one = new Profiler.Options(5, 1, 1, 0, 0, 1, 3);
     withDecoder(decoder -> {
-      DecodeSteps.measure(decoder, new ByteTokenizer(), OPTIONS, Progress.NONE);
-      // A recording that had been left open would refuse the next.
-      assertThat(DecodeSteps.measure(decoder, new ByteTokenizer(), OPTIONS, Progress.NONE))
-          .isPresent();
+      DecodeSteps steps =
+          DecodeSteps.measure(decoder, new ByteTokenizer(), one, Progress.NONE).orElseThrow();
+      assertThat(steps.steps()).isZero();
+      assertThat(steps.syncs()).isEmpty();
+      assertThat(steps.hostGap()).isEmpty();
+      Profile profile = Profiler.profile(decoder, one, CEILINGS, Progress.NONE);
+      ProfileResult result = new ProfileResult(profile, Optional.of(steps));
+      assertThat(result.hostGapPercent()).isEmpty();
+      assertThat(result.json().get("host_gap_percent").isNull()).isTrue();
     });
   }
 }
