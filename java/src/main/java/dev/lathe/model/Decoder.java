@@ -73,7 +73,8 @@ public final class Decoder implements AutoCloseable {
    */
   public static Decoder load(Checkpoint checkpoint, Backend backend) {
     String where = checkpoint.path() + ": config.json";
-    ModelConfig config = ModelConfig.parse(checkpoint.config(), where);
+    ModelConfig config =
+        GenerationConfig.complete(ModelConfig.parse(checkpoint.config(), where), checkpoint);
     List<String> unknown = ModelConfig.unknownKeys(checkpoint.config(), where);
     if (!unknown.isEmpty()) {
       log.warn(
