@@ -142,7 +142,7 @@ public final class Decoder implements AutoCloseable {
     Workspace.Activations w = workspace.activations(batch);
     BatchTensors numbers = workspace.upload(batch);
     Tensor rotations =
-        config.rope().map(rope -> workspace.rotations(rope, batch.positionLimit())).orElse(null);
+        config.rope().map(rope -> workspace.rotations(rope, batch.rotationRows())).orElse(null);
     if (batch.isDecode()) {
       Object step = List.of(this, workspace.layout(batch), cache.layout(), logits.address());
       backend.replayable(step, () -> pass(w, numbers, rotations, cache, logits));

@@ -7,8 +7,8 @@ import java.util.Set;
 
 /**
  * What is read of {@code generation_config.json}: further tokens that end a generation. Models
- * trained to chat often name the token that ends a turn there only, and would never stop without it.
- * How to draw tokens is the caller's to say, so temperatures and the like are left alone.
+ * trained to chat often name the token that ends a turn there only, and would never stop without
+ * it. How to draw tokens is the caller's to say, so temperatures and the like are left alone.
  */
 final class GenerationConfig {
   private static final String NAME = "generation_config.json";

@@ -50,7 +50,8 @@ public final class FuzzSeeds {
   /** A file with one matrix of four zeros. */
   public static byte[] shard(String tensor) {
     return SafetensorsFixture.file(
-        "{\"%s\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}".formatted(tensor), 16);
+        "{\"%s\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}".formatted(tensor),
+        16);
   }
 
   /** Indexes over {@link #shard} of a.weight in 1.safetensors and of b.weight in 2.safetensors. */

@@ -47,7 +47,8 @@ class GenerationConfigTest {
     assertThat(all).hasSize(8);
     int third = all.get(2);
     assertThat(all.subList(0, 2)).doesNotContain(third);
-    write("{\"temperature\": 0.6, \"eos_token_id\": [511, %d], \"max_length\": 4}".formatted(third));
+    write(
+        "{\"temperature\": 0.6, \"eos_token_id\": [511, %d], \"max_length\": 4}".formatted(third));
     Run stopped = generate();
     assertThat(all.subList(0, 3)).startsWith(tokens(stopped).toArray(Integer[]::new));
     assertThat(tokens(stopped).size()).isBetween(2, 3);
@@ -61,9 +62,7 @@ class GenerationConfigTest {
   void configJsonsOwnStay() throws IOException {
     List<Integer> all = tokens(generate());
     SharedModel.replace(
-        model.resolve("config.json"),
-        "\"eos_token_id\": 2",
-        "\"eos_token_id\": " + all.get(2));
+        model.resolve("config.json"), "\"eos_token_id\": 2", "\"eos_token_id\": " + all.get(2));
     write("{\"eos_token_id\": 511}");
     assertThat(tokens(generate()).size()).isBetween(2, 3);
   }
