@@ -1,5 +1,6 @@
 /* The most that this machine gives, measured: what a kernel's bytes and operations per second are held against. */
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include "context.h"
@@ -73,4 +74,65 @@ double lathe_cpu_measure_flops(lathe_cpu* cpu, int32_t repeats) {
     rates.push_back(double(total) / elapsed);
   }
   return best(rates);
+}
+
+double lathe_cpu_measure_round_trip(lathe_cpu* cpu, int32_t repeats) {
+  constexpr int64_t kTrips = 10'000;
+  constexpr double kPatience = 0.1; /* seconds for the other thread to come */
+  if (cpu->pool.threads() == 1) {
+    return -1;
+  }
+  struct alignas(128) Line { /* two: neighbours are fetched in pairs */
+    std::atomic<int64_t> value{0};
+  };
+  constexpr int64_t kHere = 1, kOver = -1;
+  Line question;
+  Line answer;
+  std::vector<double> trips;
+  auto ask = [&] {
+    double until = seconds() + kPatience;
+    while (answer.value.load(std::memory_order_acquire) != kHere) {
+      if (seconds() > until) {
+        return;
+      }
+    }
+    for (int64_t asked = kHere, i = 0; i < std::max(1, repeats); i++) {
+      double start = seconds();
+      for (int64_t trip = 0; trip < kTrips; trip++) {
+        question.value.store(++asked, std::memory_order_release);
+        for (int spin = 0; answer.value.load(std::memory_order_acquire) != asked; spin++) {
+          lathe::relax(spin);
+        }
+      }
+      trips.push_back((seconds() - start) / double(kTrips));
+    }
+  };
+  auto reply = [&] {
+    int64_t seen = 0;
+    answer.value.store(kHere, std::memory_order_release);
+    for (int spin = 0; seen != kOver;) {
+      int64_t asked = question.value.load(std::memory_order_acquire);
+      if (asked == seen) {
+        lathe::relax(spin++);
+      } else {
+        seen = asked;
+        spin = 0;
+        answer.value.store(asked, std::memory_order_release);
+      }
+    }
+  };
+  auto side = [&](int64_t task, int thread) {
+    if (task == 0) {
+      ask();
+      question.value.store(kOver, std::memory_order_release);
+    } else if (thread != 0) { /* the caller takes what nobody came for */
+      reply();
+    }
+  };
+  lathe::parallel(cpu->pool, 2, side);
+  if (trips.empty()) {
+    return -1;
+  }
+  std::nth_element(trips.begin(), trips.begin() + trips.size() / 2, trips.end());
+  return trips[trips.size() / 2] * 1e9;
 }

@@ -76,6 +76,9 @@ LATHE_API int32_t lathe_cpu_finish(lathe_cpu*);
  * multiply-adds from registers, counted as two operations. Best of `repeats`; negative where memory is short. */
 LATHE_API double lathe_cpu_measure_bandwidth(lathe_cpu*, int64_t buffer_bytes, int32_t repeats);
 LATHE_API double lathe_cpu_measure_flops(lathe_cpu*, int32_t repeats);
+/* Nanoseconds until a word that this thread has written was seen by another and its answer by this one: the median of
+ * `repeats` stretches of many. Negative where there is one thread only, or no other came. */
+LATHE_API double lathe_cpu_measure_round_trip(lathe_cpu*, int32_t repeats);
 
 /* [rows / 16][cols][16] int8 from an INT8 matrix: blocks of 16 rows, each column by column. Small matrices are multiplied
  * faster so. rows is a multiple of 16. */

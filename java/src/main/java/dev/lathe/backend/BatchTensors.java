@@ -7,7 +7,9 @@ import dev.lathe.tensor.Tensor;
  * order. All I32.
  *
  * @param tokens [tokens] token ids
- * @param positions [tokens] position of each in its sequence, from 0
+ * @param positions [tokens] position of each in its sequence, from 0, as a row of the table of
+ *     rotations or of learned positions: where a model has several series of rotations one behind
+ *     the other, a sequence's positions count from the first row of its series
  * @param slots [tokens] where in the cache its key and value go: {@code page * pageSize + row}
  * @param queryStarts [sequences + 1] where each sequence's tokens start; the last is {@code tokens}
  * @param contextLengths [sequences] tokens that each sequence has in the cache, those of this batch

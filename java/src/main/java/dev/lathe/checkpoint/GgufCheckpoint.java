@@ -140,7 +140,7 @@ final class GgufCheckpoint implements Checkpoint {
                             entry.name(),
                             architecture.ggufName(),
                             entry.name().startsWith("rope_factors_")
-                                ? " (RoPE scaling \"longrope\" is not run)"
+                                ? " (RoPE scaling \"longrope\" is read from folders only)"
                                 : "")));
     long[] shape = entry.shape();
     if (shape.length > 2) {

@@ -1,11 +1,14 @@
 package dev.lathe.cli;
 
+import dev.lathe.backend.cpu.CpuBackend;
+import dev.lathe.backend.cpu.CpuCeilings;
 import dev.lathe.backend.cuda.CublasLibrary;
 import dev.lathe.tokenize.Tokenizers;
 import java.io.PrintStream;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -35,16 +38,21 @@ final class DoctorCommand implements Callable<Integer> {
     HardwareOptions.threads(threads);
     int used = threads == 0 ? Runtime.getRuntime().availableProcessors() : threads;
     List<BackendHealth> backends = BackendHealth.all(used);
+    OptionalDouble roundTrip =
+        CpuBackend.whyUnusable().isEmpty()
+            ? CpuCeilings.roundTripNanos(used)
+            : OptionalDouble.empty();
     Optional<String> tokenizer = Tokenizers.whyUnusable();
     if (output.json) {
-      Json.print(json(backends, tokenizer), lathe.console().out());
+      Json.print(json(backends, roundTrip, tokenizer), lathe.console().out());
     } else {
-      print(backends, tokenizer, lathe.console().out());
+      print(backends, roundTrip, tokenizer, lathe.console().out());
     }
     return 0;
   }
 
-  private static ObjectNode json(List<BackendHealth> backends, Optional<String> tokenizer) {
+  private static ObjectNode json(
+      List<BackendHealth> backends, OptionalDouble roundTrip, Optional<String> tokenizer) {
     ObjectNode json = Json.object();
     ArrayNode list = json.putArray("backends");
     for (BackendHealth backend : backends) {
@@ -63,17 +71,24 @@ final class DoctorCommand implements Callable<Integer> {
     json.put("version", Version.current());
     json.put("jdk", jdk());
     json.put("os", os());
+    json.put("thread_round_trip_ns", roundTrip.isPresent() ? roundTrip.getAsDouble() : null);
     json.put("cores", Runtime.getRuntime().availableProcessors());
     json.put("heap_limit_bytes", Runtime.getRuntime().maxMemory());
     return json;
   }
 
   private static void print(
-      List<BackendHealth> backends, Optional<String> tokenizer, PrintStream out) {
+      List<BackendHealth> backends,
+      OptionalDouble roundTrip,
+      Optional<String> tokenizer,
+      PrintStream out) {
     out.println("lathe " + Version.current() + "; JDK " + jdk() + "; " + os());
     for (BackendHealth backend : backends) {
       out.println(backend.line());
     }
+    roundTrip.ifPresent(nanos ->
+        out.println(
+            line("threads", true, "a word to another and back in %.0f ns".formatted(nanos))));
     out.println(GpuSensors.read().line());
     Optional<String> noCublas = CublasLibrary.whyUnusable();
     out.println(line("cublas", noCublas.isEmpty(), noCublas.orElseGet(CublasLibrary::description)));

@@ -139,7 +139,8 @@ public final class Engine implements AutoCloseable {
           "the prompt has %d tokens and the model's context is %d: it must be at least one shorter"
               .formatted(prompt, context));
     }
-    int pages = Math.ceilDiv(mostTokens(request, context), options.pageSize());
+    int most = mostTokens(request, context);
+    int pages = Math.ceilDiv(most, options.pageSize());
     if (pages > cache.pages()) {
       throw new InvalidInputException(
           "%d tokens of prompt and %d to generate need %d pages of the KV-cache, which has %d"
@@ -152,6 +153,7 @@ public final class Engine implements AutoCloseable {
             handle,
             tokenizer.stream(request.prompt()),
             onText,
+            most,
             pages,
             options.clock().getAsLong()));
     return handle;
@@ -186,7 +188,7 @@ public final class Engine implements AutoCloseable {
         && running.size() < options.maxBatch()
         && reservedPages + waiting.peek().reservedPages <= cache.pages()) {
       RunningSequence sequence = waiting.remove();
-      sequence.cached = cache.newSequence();
+      sequence.cached = cache.newSequence(sequence.mostTokens);
       reservedPages += sequence.reservedPages;
       running.add(sequence);
     }

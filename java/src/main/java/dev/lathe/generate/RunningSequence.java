@@ -13,6 +13,7 @@ final class RunningSequence {
   final GenerationRequest request;
   final Handle handle;
   private final Sampler sampler;
+  final int mostTokens;
   final int reservedPages;
 
   private final TokenStream stream;
@@ -36,6 +37,7 @@ final class RunningSequence {
       Handle handle,
       TokenStream stream,
       Consumer<String> onText,
+      int mostTokens,
       int reservedPages,
       long submittedNanos) {
     this.request = request;
@@ -44,6 +46,7 @@ final class RunningSequence {
     this.stream = stream;
     this.stops = new StopMatcher(request.stop());
     this.onText = onText;
+    this.mostTokens = mostTokens;
     this.reservedPages = reservedPages;
     this.submittedNanos = submittedNanos;
     this.tokens = Arrays.copyOf(request.prompt(), request.prompt().length + 16);

@@ -57,7 +57,7 @@ final class ProfiledRequest {
       Tensor logits = memory.tensor(DType.F32, options.sequences(), vocabulary);
       Batch prompt = new Batch();
       for (int s = 0; s < options.sequences(); s++) {
-        sequences.add(cache.newSequence());
+        sequences.add(cache.newSequence(most));
         int[] tokens = random.ints(options.promptTokens(), 0, vocabulary).toArray();
         prompt.add(sequences.getLast(), tokens, Logits.LAST);
       }

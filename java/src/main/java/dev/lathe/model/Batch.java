@@ -17,6 +17,7 @@ public final class Batch {
   private final Ints blockStarts = new Ints();
   private final Ints blocks = new Ints();
   private final Ints logitRows = new Ints();
+  private int rotations;
 
   /** Whose logits a sequence asks for. */
   public enum Logits {
@@ -53,7 +54,7 @@ public final class Batch {
     for (int i = from; i < to; i++) {
       int position = start + i - from;
       tokens.add(next[i]);
-      positions.add(position);
+      positions.add(sequence.rotation(position));
       slots.add(sequence.slot(position));
       if (logits == Logits.ALL || (logits == Logits.LAST && i == to - 1)) {
         logitRows.add(tokens.size - 1);
@@ -61,6 +62,7 @@ public final class Batch {
     }
     queryStarts.add(tokens.size);
     contextLengths.add(sequence.length());
+    rotations = Math.max(rotations, sequence.rotation(sequence.length()));
     for (int i = 0; i < sequence.blockCount(); i++) {
       blocks.add(sequence.block(i));
     }
@@ -84,6 +86,11 @@ public final class Batch {
   /** Rows of logits that the batch asks for. */
   public int logitRowCount() {
     return logitRows.size;
+  }
+
+  /** Rows that the table of rotations must have. */
+  int rotationRows() {
+    return rotations;
   }
 
   /** Positions go from 0 to below this. */

@@ -10,7 +10,6 @@ import static dev.lathe.model.Architecture.Trait.TIED;
 
 import dev.lathe.backend.Activation;
 import dev.lathe.model.ModelConfig.Biases;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -50,6 +49,7 @@ final class ConfigReader {
         architecture.has(GPT2_STYLE)
             ? keys.size(key("intermediate_size"), 4 * hidden)
             : keys.size(key("intermediate_size"));
+    int contextLength = keys.size(key("max_position_embeddings"));
     return new ModelConfig(
         architecture.className,
         hidden,
@@ -59,10 +59,10 @@ final class ConfigReader {
         kvHeads,
         headDim,
         vocabulary,
-        keys.size(key("max_position_embeddings")),
+        contextLength,
         (float) keys.positive(key("rms_norm_eps"), architecture.has(GPT2_STYLE) ? 1e-5 : 1e-6),
         new AttentionReader(keys, architecture, layers).read(heads, kvHeads, headDim),
-        rope(headDim),
+        rope(headDim, contextLength),
         architecture.has(CAPPED) ? (float) Math.sqrt(hidden) : 1,
         architecture.has(CAPPED) ? (float) keys.positive("final_logit_softcapping", 0) : 0,
         keys.flag("tie_word_embeddings", architecture.has(TIED)),
@@ -172,67 +172,9 @@ final class ConfigReader {
     return activation;
   }
 
-  /**
-   * {@code rope_theta} and {@code rope_scaling}, or both in {@code rope_parameters} as newer files
-   * have it.
-   */
-  private Optional<Rope> rope(int headDim) {
-    if (architecture.has(GPT2_STYLE)) {
-      return Optional.empty();
-    }
-    String key = keys.present("rope_parameters") ? "rope_parameters" : "rope_scaling";
-    if (keys.present("rope_parameters") && keys.present("rope_scaling")) {
-      throw keys.invalid("rope_parameters and rope_scaling are both there; one must go");
-    }
-    double theta = keys.positive("rope_theta", 10_000);
-    if (!keys.present(key)) {
-      return Optional.of(new Rope(theta, new Rope.None()));
-    }
-    ConfigKeys scaling = keys.below(key);
-    UnsupportedKeys.refuse(scaling, architecture);
-    theta = scaling.positive("rope_theta", theta);
-    String type = scaling.text("rope_type", scaling.text("type", "default"));
-    return Optional.of(
-        new Rope(
-            theta,
-            switch (type) {
-              case "default" -> new Rope.None();
-              case "linear" -> new Rope.Linear(scaling.positive("factor"));
-              case "llama3" -> llama3(scaling);
-              case "factors" -> factors(scaling, headDim / 2);
-              default ->
-                  throw keys.invalid(
-                      "%s asks for RoPE scaling \"%s\", which this version does not run; it runs"
-                          + " default, linear, llama3 and factors",
-                      key, type);
-            }));
-  }
-
-  private static Rope.Scaling llama3(ConfigKeys scaling) {
-    double low = scaling.positive("low_freq_factor");
-    double high = scaling.positive("high_freq_factor");
-    if (!(high > low)) {
-      throw scaling.invalid(
-          "high_freq_factor is %s and low_freq_factor %s: the first must be larger", high, low);
-    }
-    return new Rope.Llama3(
-        scaling.positive("factor"),
-        low,
-        high,
-        scaling.positive("original_max_position_embeddings"));
-  }
-
-  /** Lathe's own: what other formats say number by number. */
-  private static Rope.Scaling factors(ConfigKeys scaling, int pairs) {
-    List<Double> factors = new ArrayList<>();
-    JsonNode list = scaling.get("factors");
-    for (JsonNode factor : list == null || !list.isArray() ? List.<JsonNode>of() : list.values()) {
-      factors.add(factor.isNumber() ? factor.doubleValue() : Double.NaN);
-    }
-    if (factors.size() != pairs
-        || factors.stream().anyMatch(factor -> !(factor > 0) || factor.isInfinite())) {
-      throw scaling.invalid("factors is %s; it must be a list of %d positive numbers", list, pairs);
-    }
-    return new Rope.Factors(factors);
+  private Optional<Rope> rope(int headDim, int contextLength) {
+    return architecture.has(GPT2_STYLE)
+        ? Optional.empty()
+        : Optional.of(new RopeReader(keys, architecture, headDim, contextLength).read());
   }
 }

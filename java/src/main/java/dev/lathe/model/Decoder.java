@@ -73,7 +73,8 @@ public final class Decoder implements AutoCloseable {
    */
   public static Decoder load(Checkpoint checkpoint, Backend backend) {
     String where = checkpoint.path() + ": config.json";
-    ModelConfig config = ModelConfig.parse(checkpoint.config(), where);
+    ModelConfig config =
+        GenerationConfig.complete(ModelConfig.parse(checkpoint.config(), where), checkpoint);
     List<String> unknown = ModelConfig.unknownKeys(checkpoint.config(), where);
     if (!unknown.isEmpty()) {
       log.warn(
@@ -141,7 +142,7 @@ public final class Decoder implements AutoCloseable {
     Workspace.Activations w = workspace.activations(batch);
     BatchTensors numbers = workspace.upload(batch);
     Tensor rotations =
-        config.rope().map(rope -> workspace.rotations(rope, batch.positionLimit())).orElse(null);
+        config.rope().map(rope -> workspace.rotations(rope, batch.rotationRows())).orElse(null);
     if (batch.isDecode()) {
       Object step = List.of(this, workspace.layout(batch), cache.layout(), logits.address());
       backend.replayable(step, () -> pass(w, numbers, rotations, cache, logits));

@@ -17,6 +17,7 @@ public final class KvCache implements AutoCloseable {
   /** Tokens a page holds unless asked otherwise: little is lost in a sequence's last page. */
   public static final int PAGE_SIZE = 16;
 
+  private final ModelConfig config;
   private final DeviceMemory memory;
   private final List<KvLayer> layers = new ArrayList<>();
   private final List<Object> layout = new ArrayList<>();
@@ -32,6 +33,7 @@ public final class KvCache implements AutoCloseable {
           "%d pages of %d tokens make no cache".formatted(pages, pageSize));
     }
     Math.multiplyExact(pages, pageSize); // slots are ints
+    this.config = config;
     this.pages = pages;
     this.pageSize = pageSize;
     this.free = new int[pages];
@@ -97,10 +99,19 @@ public final class KvCache implements AutoCloseable {
     return memory.bytes();
   }
 
-  /** An empty sequence. */
+  /** An empty sequence of as many tokens as anything admits. */
   public KvSequence newSequence() {
+    return newSequence(Integer.MAX_VALUE);
+  }
+
+  /**
+   * An empty sequence that will have at most so many tokens: some models rotate the keys of short
+   * sequences by other angles than those of long ones ({@link Rope.LongRope}).
+   */
+  public KvSequence newSequence(int mostTokens) {
     sequences++;
-    return new KvSequence(this);
+    int firstRotation = config.rope().map(rope -> rope.firstRow(mostTokens)).orElse(0);
+    return new KvSequence(this, mostTokens, firstRotation);
   }
 
   void take(int[] into, int at, int count) {

@@ -8,13 +8,26 @@ import java.util.Arrays;
  */
 public final class KvSequence implements AutoCloseable {
   private final KvCache cache;
+  private final int mostTokens;
+  private final int firstRotation;
   private int[] blocks = new int[4];
   private int blockCount;
   private int length;
   private boolean closed;
 
-  KvSequence(KvCache cache) {
+  /**
+   * @param mostTokens that it will ever have
+   * @param firstRotation the row of the table of rotations that belongs to its first token
+   */
+  KvSequence(KvCache cache, int mostTokens, int firstRotation) {
     this.cache = cache;
+    this.mostTokens = mostTokens;
+    this.firstRotation = firstRotation;
+  }
+
+  /** The row of the table of rotations that belongs to a token. */
+  int rotation(int position) {
+    return firstRotation + position;
   }
 
   /** Tokens in the cache. */
@@ -45,10 +58,16 @@ public final class KvSequence implements AutoCloseable {
    * Makes room for more tokens.
    *
    * @throws CacheFullException if too few pages are free; the sequence is then as it was
+   * @throws IllegalArgumentException if these are more than it was opened for
    */
   void append(int tokens) {
     if (closed) {
       throw new IllegalStateException("the sequence is closed");
+    }
+    if (tokens > mostTokens - length) {
+      throw new IllegalArgumentException(
+          "%d tokens after %d are more than the %d that the sequence was opened for"
+              .formatted(tokens, length, mostTokens));
     }
     int needed = Math.ceilDiv(Math.addExact(length, tokens), cache.pageSize()) - blockCount;
     if (needed > 0) {

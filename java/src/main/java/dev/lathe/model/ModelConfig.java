@@ -78,6 +78,31 @@ public record ModelConfig(
     return reader.unknownKeys();
   }
 
+  /** The same decoder with other tokens that end a generation. */
+  ModelConfig withEndOfSequence(Set<Integer> tokens) {
+    return new ModelConfig(
+        architecture,
+        hidden,
+        intermediate,
+        layers,
+        heads,
+        kvHeads,
+        headDim,
+        vocabulary,
+        contextLength,
+        normEpsilon,
+        attentionLayers,
+        rope,
+        embeddingScale,
+        logitSoftCap,
+        tiedEmbedding,
+        gated,
+        biases,
+        activation,
+        beginOfSequence,
+        tokens);
+  }
+
   public AttentionShape attention(int layer) {
     return attentionLayers.get(layer);
   }

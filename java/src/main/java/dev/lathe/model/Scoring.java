@@ -66,7 +66,7 @@ public final class Scoring {
       Batch batch = new Batch();
       for (int s = 0; s < sequences.size(); s++) {
         int[] tokens = sequences.get(s);
-        KvSequence cached = cache.newSequence();
+        KvSequence cached = cache.newSequence(tokens.length);
         for (int from = 0; from < tokens.length; ) {
           int to = Math.min(tokens.length, from + budget - batch.tokenCount());
           // A sequence that fits a batch of its own is not cut: its sums then do not depend on its

@@ -19,7 +19,7 @@ final class Workspace implements AutoCloseable {
   /** Where the block tables are among the batch's arrays. */
   private static final int BLOCKS = 6;
 
-  /** Positions that the table of rotations has at least: growing it makes steps differ. */
+  /** Rows that the table of rotations has at least: growing it makes steps differ. */
   private static final int FEW_ROTATIONS = 256;
 
   private final Backend backend;
@@ -161,13 +161,14 @@ final class Workspace implements AutoCloseable {
   }
 
   /**
-   * Cosines and sines for at least so many positions: [positions, headDim] F32, the cosines of the
-   * headDim / 2 angles {@code position * rope.frequency(i)} first.
+   * Cosines and sines of at least so many rows of {@link Rope}: [rows, headDim] F32, the cosines of
+   * the headDim / 2 angles first, both times the rotation's magnitude.
    */
-  Tensor rotations(Rope rope, int positions) {
-    if (rotations == null || rotations.size(0) < positions) {
-      int rows = Math.min(config.contextLength(), Integer.highestOneBit(2 * positions - 1));
-      rows = Math.max(rows, Math.max(positions, Math.min(config.contextLength(), FEW_ROTATIONS)));
+  Tensor rotations(Rope rope, int needed) {
+    if (rotations == null || rotations.size(0) < needed) {
+      int most = rope.firstRow(config.contextLength()) + config.contextLength();
+      int rows = Math.min(most, Integer.highestOneBit(2 * needed - 1));
+      rows = Math.max(rows, Math.max(needed, Math.min(most, FEW_ROTATIONS)));
       DeviceMemory larger = backend.allocateMemory();
       Tensor table = larger.tensor(DType.F32, rows, config.headDim());
       try (Arena arena = Arena.ofConfined()) {
@@ -186,15 +187,25 @@ final class Workspace implements AutoCloseable {
   }
 
   private void fillRotations(MemorySegment table, Rope rope, int rows) {
+    int longest = rope.firstRow(config.contextLength());
+    int shorts = longest == 0 ? rows : Math.min(rows, longest);
+    for (int i = 0; i < config.headDim() / 2; i++) {
+      fillPair(table, i, 0, shorts, rope.frequency(i, config.headDim(), shorts), rope.magnitude());
+      double frequency = rope.frequency(i, config.headDim(), config.contextLength());
+      fillPair(table, i, shorts, rows, frequency, rope.magnitude());
+    }
+  }
+
+  /** The angles of one pair in rows {@code from} to {@code to}, the first of them position 0. */
+  private void fillPair(
+      MemorySegment table, int pair, int from, int to, double frequency, double magnitude) {
     int half = config.headDim() / 2;
-    for (int i = 0; i < half; i++) {
-      double frequency = rope.frequency(i, config.headDim());
-      for (int position = 0; position < rows; position++) {
-        double angle = position * frequency;
-        long row = (long) position * config.headDim();
-        table.setAtIndex(ValueLayout.JAVA_FLOAT, row + i, (float) Math.cos(angle));
-        table.setAtIndex(ValueLayout.JAVA_FLOAT, row + half + i, (float) Math.sin(angle));
-      }
+    for (int row = from; row < to; row++) {
+      double angle = (row - from) * frequency;
+      long start = (long) row * config.headDim();
+      table.setAtIndex(ValueLayout.JAVA_FLOAT, start + pair, (float) (magnitude * Math.cos(angle)));
+      table.setAtIndex(
+          ValueLayout.JAVA_FLOAT, start + half + pair, (float) (magnitude * Math.sin(angle)));
     }
   }
 

@@ -1,6 +1,7 @@
 package dev.lathe.train;
 
 import dev.lathe.model.ModelConfig;
+import dev.lathe.model.Rope;
 import dev.lathe.train.Blas.Matrix;
 
 /** What lies between the products of the forward and backward pass, row by row. */
@@ -29,11 +30,13 @@ final class Elementwise {
     this.length = length;
     epsilon = config.normEpsilon();
     rotations = new float[length * headDim];
+    Rope rope = config.rope().orElseThrow();
     for (int position = 0; position < length; position++) {
       for (int i = 0; i < headDim / 2; i++) {
-        double angle = position * config.rope().orElseThrow().frequency(i, headDim);
-        rotations[position * headDim + i] = (float) Math.cos(angle);
-        rotations[position * headDim + headDim / 2 + i] = (float) Math.sin(angle);
+        double angle = position * rope.frequency(i, headDim, length);
+        rotations[position * headDim + i] = (float) (rope.magnitude() * Math.cos(angle));
+        rotations[position * headDim + headDim / 2 + i] =
+            (float) (rope.magnitude() * Math.sin(angle));
       }
     }
   }

@@ -47,6 +47,36 @@ public final class FuzzSeeds {
         SafetensorsFixture.file(odd, oddData.array()));
   }
 
+  /** A file with one matrix of four zeros. */
+  public static byte[] shard(String tensor) {
+    return SafetensorsFixture.file(
+        "{\"%s\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}".formatted(tensor),
+        16);
+  }
+
+  /** Indexes over {@link #shard} of a.weight in 1.safetensors and of b.weight in 2.safetensors. */
+  public static Stream<byte[]> indexes() {
+    return Stream.of(
+            """
+            {"metadata":{"total_size":32},
+             "weight_map":{"a.weight":"1.safetensors","b.weight":"2.safetensors"}}\
+            """,
+            "{\"weight_map\":{\"a.weight\":\"1.safetensors\"}}")
+        .map(text -> text.getBytes(StandardCharsets.UTF_8));
+  }
+
+  /** None, from an embedded model, from one of another version. */
+  public static Stream<byte[]> lineages() {
+    return Stream.of(
+            "{\"steps\":[]}",
+            """
+            {"steps":[
+             {"parent_hash":"","technique":"train embedded on corpus 0123","tool":"lathe 0.1"},
+             {"parent_hash":"89ab","technique":"quantize w8a16 rtn","tool":"lathe 0.1"}]}\
+            """)
+        .map(text -> text.getBytes(StandardCharsets.UTF_8));
+  }
+
   private static byte[] bytes(int length, int... placesAndValues) {
     byte[] bytes = new byte[length];
     for (int i = 0; i < placesAndValues.length; i += 2) {

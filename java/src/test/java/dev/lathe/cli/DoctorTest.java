@@ -29,6 +29,7 @@ class DoctorTest {
     assertThat(json.get("backends").get(1).get("usable").booleanValue()).isTrue();
     assertThat(json.get("tokenizer").get("usable").booleanValue()).isTrue();
     assertThat(json.get("native_build").has("cpu")).isTrue();
+    assertThat(json.has("thread_round_trip_ns")).isTrue();
     // Nothing is said of sensors that the emulated GPU, on which tests run, doesn't have.
     assertThat(json.get("gpu").get("usable").booleanValue()).isFalse();
     assertThat(json.get("gpu").get("reason").stringValue()).contains("has no sensors");

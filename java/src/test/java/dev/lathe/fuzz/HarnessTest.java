@@ -41,6 +41,8 @@ class HarnessTest {
   private static Stream<Target> targets() {
     return Stream.of(
         new Target("safetensors", ReadersFuzzTest.SAFETENSORS, FuzzSeeds::safetensors),
+        new Target("index", ReadersFuzzTest.INDEX, FuzzSeeds::indexes),
+        new Target("lineage", ReadersFuzzTest.LINEAGE, FuzzSeeds::lineages),
         new Target("gguf", ReadersFuzzTest.GGUF, FuzzSeeds::gguf),
         new Target("tokenizer", ReadersFuzzTest.TOKENIZER, Seeds::tokenizers),
         new Target("config", ReadersFuzzTest.CONFIG, Seeds::configs),

@@ -2,6 +2,7 @@ package dev.lathe.fuzz;
 
 import dev.lathe.checkpoint.Checkpoint;
 import dev.lathe.checkpoint.Checkpoints;
+import dev.lathe.checkpoint.FuzzSeeds;
 import dev.lathe.checkpoint.StrictJson;
 import dev.lathe.model.ModelConfig;
 import dev.lathe.optimize.Recipes;
@@ -12,6 +13,7 @@ import dev.lathe.tokenize.HuggingFaceTokenizer;
 import dev.lathe.tokenize.TokenStream;
 import dev.lathe.tokenize.Tokenizer;
 import dev.lathe.tokenize.Tokenizers;
+import dev.lathe.train.EmbeddedData;
 import java.io.IOException;
 import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
@@ -38,6 +40,28 @@ final class Readers {
     companion(file.resolveSibling("config.json"), CONFIG);
     try (Checkpoint checkpoint = Checkpoints.open(file.getParent())) {
       weights(checkpoint);
+    }
+  }
+
+  /** Which tensor lies in which file, beside two shards that hold some of what it may name. */
+  static void index(Path file) throws IOException {
+    Path folder = file.getParent();
+    companion(folder.resolve("config.json"), CONFIG);
+    companion(folder.resolve("1.safetensors"), FuzzSeeds.shard("a.weight"));
+    companion(folder.resolve("2.safetensors"), FuzzSeeds.shard("b.weight"));
+    try (Checkpoint checkpoint = Checkpoints.open(folder)) {
+      weights(checkpoint);
+    }
+  }
+
+  /** What a model was made from. */
+  static void lineage(Path file) throws IOException {
+    Path folder = file.getParent();
+    companion(folder.resolve("config.json"), CONFIG);
+    companion(folder.resolve("model.safetensors"), NO_TENSORS);
+    try (Checkpoint checkpoint = Checkpoints.open(folder)) {
+      checkpoint.lineage();
+      EmbeddedData.training(checkpoint);
     }
   }
 

@@ -9,6 +9,8 @@ import org.junit.jupiter.params.provider.MethodSource;
  */
 class ReadersFuzzTest {
   static final Harness SAFETENSORS = new Harness("model.safetensors", Readers::safetensors);
+  static final Harness INDEX = new Harness("model.safetensors.index.json", Readers::index);
+  static final Harness LINEAGE = new Harness("lineage.json", Readers::lineage);
   static final Harness GGUF = new Harness("model.gguf", Readers::gguf);
   static final Harness TOKENIZER = new Harness("tokenizer.json", Readers::tokenizer);
   static final Harness CONFIG = new Harness("config.json", Readers::config);
@@ -19,6 +21,18 @@ class ReadersFuzzTest {
   @FuzzTest
   void safetensors(byte[] input) {
     SAFETENSORS.check(input);
+  }
+
+  @MethodSource("dev.lathe.checkpoint.FuzzSeeds#indexes")
+  @FuzzTest
+  void index(byte[] input) {
+    INDEX.check(input);
+  }
+
+  @MethodSource("dev.lathe.checkpoint.FuzzSeeds#lineages")
+  @FuzzTest
+  void lineage(byte[] input) {
+    LINEAGE.check(input);
   }
 
   @MethodSource("dev.lathe.checkpoint.FuzzSeeds#gguf")

@@ -46,7 +46,15 @@ final class Seeds {
       """
       {"model_type":"mistral","hidden_size":64,"intermediate_size":172,"num_hidden_layers":2,
        "num_attention_heads":8,"num_key_value_heads":4,"vocab_size":512,"sliding_window":16,
-       "max_position_embeddings":128}\
+       "max_position_embeddings":128,"rope_scaling":{"type":"yarn","factor":4.0,"beta_fast":16,
+        "original_max_position_embeddings":32,"truncate":false,"mscale":1.0,"mscale_all_dim":0.5}}\
+      """;
+  private static final String PHI3 =
+      """
+      {"architectures":["Phi3ForCausalLM"],"hidden_size":32,"intermediate_size":172,
+       "num_hidden_layers":2,"num_attention_heads":8,"vocab_size":512,
+       "max_position_embeddings":128,"original_max_position_embeddings":32,
+       "rope_scaling":{"type":"longrope","short_factor":[1,1.5],"long_factor":[2,3]}}\
       """;
 
   private static final String RECIPE =
@@ -109,7 +117,7 @@ final class Seeds {
   private Seeds() {}
 
   static Stream<byte[]> configs() {
-    return Stream.of(LLAMA, QWEN2, GEMMA2, GPT2, MISTRAL).map(Seeds::utf8);
+    return Stream.of(LLAMA, QWEN2, GEMMA2, GPT2, MISTRAL, PHI3).map(Seeds::utf8);
   }
 
   static Stream<byte[]> recipes() {

@@ -15,12 +15,14 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.SplittableRandom;
 import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import tools.jackson.databind.json.JsonMapper;
 
 class EngineTest {
   private final TinyModel model = new TinyModel(3);
@@ -236,6 +238,37 @@ class EngineTest {
             .hasMessageContaining("not finite");
       }
     }
+  }
+
+  /** What a request may grow to decides, from its first token on, and for each request alone. */
+  @Test
+  void longRopeHasOtherAnglesForLongSequences() {
+    GenerationRequest fits = GenerationRequest.greedy(prompt(20, 1), 20);
+    GenerationRequest longer = GenerationRequest.greedy(prompt(20, 1), 21);
+    List<int[]> together =
+        withRope(
+            """
+            {"rope_type": "longrope", "short_factor": [1, 2, 3, 4, 5],
+             "long_factor": [9, 7, 5, 3, 1], "original_max_position_embeddings": 40,
+             "attention_factor": 1}\
+            """,
+            List.of(fits, longer, fits));
+    int[] shorts = withFactors("[1, 2, 3, 4, 5]", fits);
+    int[] longs = withFactors("[9, 7, 5, 3, 1]", longer);
+    assertThat(Arrays.copyOf(longs, shorts.length)).isNotEqualTo(shorts);
+    assertThat(together).containsExactly(shorts, longs, shorts);
+  }
+
+  private int[] withFactors(String factors, GenerationRequest request) {
+    String rope = "{\"rope_type\": \"factors\", \"factors\": %s}".formatted(factors);
+    return withRope(rope, List.of(request)).getFirst();
+  }
+
+  private List<int[]> withRope(String rope, List<GenerationRequest> requests) {
+    decoder.close();
+    model.config().set("rope_scaling", JsonMapper.shared().readTree(rope));
+    decoder = Decoder.load(model, backend);
+    return tokens(run(requests, 3, Cache.KV, 512));
   }
 
   private List<Generation> run(

@@ -259,10 +259,11 @@ final class CountingBackend implements Backend {
       int start = batch.queryStarts().memory().getAtIndex(ValueLayout.JAVA_INT, s);
       int end = batch.queryStarts().memory().getAtIndex(ValueLayout.JAVA_INT, s + 1);
       for (int t = start; t < end; t++) {
-        int position = batch.positions().memory().getAtIndex(ValueLayout.JAVA_INT, t);
+        int context = batch.contextLengths().memory().getAtIndex(ValueLayout.JAVA_INT, s);
+        int visible = context - (end - t) + 1;
         int blocks = batch.blockStarts().memory().getAtIndex(ValueLayout.JAVA_INT, s);
         for (int head = 0; head < shape.heads(); head++) {
-          attend(out, qkv, shape, cache, batch.blocks(), blocks, t, position + 1, head);
+          attend(out, qkv, shape, cache, batch.blocks(), blocks, t, visible, head);
         }
       }
     }

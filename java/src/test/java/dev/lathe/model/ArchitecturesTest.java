@@ -80,10 +80,23 @@ class ArchitecturesTest {
         "LLAMA_BIASED: no query bias", m -> m.fill("model.layers.1.self_attn.q_proj.bias", 0));
     defects.put("LLAMA_BIASED: no down bias", m -> m.fill("model.layers.2.mlp.down_proj.bias", 0));
     defects.put("LLAMA_3_ROPE: no scaling", m -> m.config().remove("rope_scaling"));
-    defects.put(
-        "LLAMA_3_ROPE: linear",
-        m -> ((ObjectNode) m.config().get("rope_scaling")).put("rope_type", "linear"));
+    defects.put("LLAMA_3_ROPE: linear", m -> scaling(m).put("rope_type", "linear"));
     defects.put("LLAMA_LINEAR_ROPE: no scaling", m -> m.config().remove("rope_scaling"));
+    defects.put("LLAMA_YARN: linear", m -> scaling(m).put("type", "linear"));
+    defects.put("LLAMA_YARN: other blend", m -> scaling(m).put("beta_fast", 4));
+    defects.put(
+        "LLAMA_YARN: other context", m -> scaling(m).put("original_max_position_embeddings", 35));
+    defects.put("LLAMA_YARN: magnitude", m -> scaling(m).put("attention_factor", 1));
+    defects.put(
+        "QWEN2_YARN_FRACTIONS: truncated",
+        m -> ((ObjectNode) m.config().get("rope_parameters")).remove("truncate"));
+    defects.put(
+        "PHI3_LONGROPE: short factors",
+        m -> m.config().put("original_max_position_embeddings", 61));
+    defects.put("PHI3_LONGROPE: magnitude", m -> scaling(m).put("attention_factor", 1));
+    defects.put(
+        "PHI3_LONGROPE_SHORT: long factors",
+        m -> scaling(m).put("original_max_position_embeddings", 60));
     defects.put("MISTRAL: window off by one", m -> m.config().put("sliding_window", 8));
     defects.put("MISTRAL: no window", m -> m.config().remove("sliding_window"));
     defects.put("QWEN2: no value bias", m -> m.fill("model.layers.0.self_attn.v_proj.bias", 0));
@@ -108,6 +121,10 @@ class ArchitecturesTest {
     return defects.entrySet().stream()
         .map(
             defect -> dynamicTest(defect.getKey(), () -> seen(defect.getKey(), defect.getValue())));
+  }
+
+  private static ObjectNode scaling(RandomModel model) {
+    return (ObjectNode) model.config().get("rope_scaling");
   }
 
   private static void seen(String name, Consumer<RandomModel> defect) {
@@ -152,7 +169,7 @@ class ArchitecturesTest {
     double[][] all = new double[TOKENS.length][];
     int vocabulary = decoder.config().vocabulary();
     try (KvCache cache = decoder.newCache(16, 5, DType.F32);
-        KvSequence sequence = cache.newSequence();
+        KvSequence sequence = cache.newSequence(TOKENS.length);
         DeviceMemory memory = decoder.backend().allocateMemory();
         Arena arena = Arena.ofConfined()) {
       Tensor device = memory.tensor(DType.F32, TOKENS.length, vocabulary);

@@ -45,8 +45,13 @@ class ConfigReaderTest {
         "rms_norm_eps | 0 | rms_norm_eps is 0",
         "hidden_act | \"relu\" | hidden_act \"relu\" is not known",
         "rope_scaling | {\"type\": \"linear\"} | rope_scaling: factor is missing",
-        "rope_scaling | {\"rope_type\": \"yarn\", \"factor\": 4} | RoPE scaling \"yarn\"",
-        "rope_scaling | {\"rope_type\": \"longrope\"} | rope_scaling asks for RoPE scaling",
+        "rope_scaling | {\"rope_type\": \"yarn\"} | rope_scaling: factor is missing",
+        "rope_scaling | {\"rope_type\": \"yarn\", \"factor\": 4, \"beta_slow\": 32}"
+            + " | beta_fast is 32.0, beta_slow 32.0",
+        "rope_scaling | {\"rope_type\": \"longrope\"} | short_factor is null; it must be a list of 4",
+        "rope_scaling | {\"rope_type\": \"longrope\", \"short_factor\": [1, 1, 1, 1],"
+            + " \"long_factor\": [1, 1, 1]} | long_factor is [1,1,1]; it must be a list of 4",
+        "rope_scaling | {\"rope_type\": \"dynamic\", \"factor\": 4} | RoPE scaling \"dynamic\"",
         "rope_scaling | {\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 4,"
             + " \"high_freq_factor\": 4} | the first must be larger",
         "rope_scaling | 8 | it must be an object",
@@ -80,7 +85,7 @@ class ConfigReaderTest {
         "Qwen3ForCausalLM | hidden_act | \"silu\" | head_dim is missing",
         "Gemma2ForCausalLM | head_dim | 8 | query_pre_attn_scalar is missing",
         "GPT2LMHeadModel | n_embd | null | n_embd is missing",
-        "Phi3ForCausalLM | rope_scaling | {\"type\": \"su\"} | RoPE scaling \"su\"",
+        "Phi3ForCausalLM | rope_scaling | {\"type\": \"su\"} | short_factor is null",
       })
   void eachArchitectureHasItsOwn(String architecture, String key, String value, String message) {
     ObjectNode config = valid();

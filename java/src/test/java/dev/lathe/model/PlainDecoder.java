@@ -173,50 +173,18 @@ final class PlainDecoder {
 
   /** Pairs (i, i + d/2) as complex numbers, each turned by position times its frequency. */
   private void rotate(double[][] x, int d) {
+    PlainRope rope = new PlainRope(config, d, x.length);
     for (int t = 0; t < x.length; t++) {
       for (int first = 0; first < x[t].length; first += d) {
         for (int i = 0; i < d / 2; i++) {
-          double angle = t * frequency(i, d);
-          double real = x[t][first + i];
-          double imaginary = x[t][first + i + d / 2];
+          double angle = t * rope.frequency(i);
+          double real = x[t][first + i] * rope.magnitude();
+          double imaginary = x[t][first + i + d / 2] * rope.magnitude();
           x[t][first + i] = real * Math.cos(angle) - imaginary * Math.sin(angle);
           x[t][first + i + d / 2] = real * Math.sin(angle) + imaginary * Math.cos(angle);
         }
       }
     }
-  }
-
-  private double frequency(int i, int d) {
-    double theta = config.has("rope_theta") ? config.get("rope_theta").asDouble() : 10_000;
-    if (config.has("rope_parameters")) {
-      theta = config.get("rope_parameters").get("rope_theta").asDouble();
-    }
-    double frequency = 1 / Math.pow(theta, 2.0 * i / d);
-    if (!config.has("rope_scaling")) {
-      return frequency;
-    }
-    ObjectNode scaling = (ObjectNode) config.get("rope_scaling");
-    String type = (scaling.has("type") ? scaling.get("type") : scaling.get("rope_type")).asString();
-    if (type.equals("default")) {
-      return frequency;
-    }
-    double factor = scaling.get("factor").asDouble();
-    if (type.equals("linear")) {
-      return frequency / factor;
-    }
-    // Llama 3.1: by wavelength.
-    double wavelength = 2 * Math.PI / frequency;
-    double low = scaling.get("low_freq_factor").asDouble();
-    double high = scaling.get("high_freq_factor").asDouble();
-    double context = scaling.get("original_max_position_embeddings").asDouble();
-    if (wavelength < context / high) {
-      return frequency;
-    }
-    if (wavelength > context / low) {
-      return frequency / factor;
-    }
-    double smooth = (context / wavelength - low) / (high - low);
-    return (1 - smooth) * frequency / factor + smooth * frequency;
   }
 
   private double[][] rms(double[][] x, String name) {

@@ -9,11 +9,15 @@ public enum RandomModels {
   LLAMA_BIASED,
   LLAMA_3_ROPE,
   LLAMA_LINEAR_ROPE,
+  LLAMA_YARN,
+  QWEN2_YARN_FRACTIONS,
   MISTRAL,
   QWEN2,
   QWEN2_TIED_WINDOW,
   QWEN3,
   PHI3,
+  PHI3_LONGROPE,
+  PHI3_LONGROPE_SHORT,
   GEMMA2,
   GPT2,
   GPT2_UNTIED,
@@ -51,6 +55,19 @@ public enum RandomModels {
           "model_type": "llama", "rope_theta": 500.0,
           "rope_scaling": {"type": "linear", "factor": 3.5}
           """;
+      case LLAMA_YARN ->
+          """
+          "architectures": ["LlamaForCausalLM"], "rope_theta": 40.0,
+          "rope_scaling": {"type": "yarn", "factor": 6.0, "original_max_position_embeddings": 70,
+            "beta_fast": 8}
+          """;
+      case QWEN2_YARN_FRACTIONS ->
+          """
+          "architectures": ["Qwen2ForCausalLM"],
+          "rope_parameters": {"rope_type": "yarn", "rope_theta": 90.0, "factor": 3.0,
+            "beta_fast": 6, "beta_slow": 0.5, "truncate": false, "mscale": 0.7,
+            "mscale_all_dim": 2.5}
+          """;
       case MISTRAL ->
           """
           "architectures": ["MistralForCausalLM"], "sliding_window": 7
@@ -74,6 +91,19 @@ public enum RandomModels {
       case PHI3 ->
           """
           "architectures": ["Phi3ForCausalLM"], "sliding_window": 33
+          """;
+      case PHI3_LONGROPE ->
+          """
+          "architectures": ["Phi3ForCausalLM"], "original_max_position_embeddings": 40,
+          "rope_scaling": {"type": "su", "short_factor": [1, 1.1, 1.2, 1.3, 1.4],
+            "long_factor": [1.5, 2, 3.5, 7, 9]}
+          """;
+      case PHI3_LONGROPE_SHORT ->
+          """
+          "architectures": ["Phi3ForCausalLM"],
+          "rope_scaling": {"rope_type": "longrope", "short_factor": [1, 1.1, 1.2, 1.3, 1.4],
+            "long_factor": [1.5, 2, 3.5, 7, 9], "original_max_position_embeddings": 61,
+            "attention_factor": 1.3}
           """;
       case GEMMA2 ->
           """
@@ -113,7 +143,7 @@ public enum RandomModels {
       String layer = "model.layers." + i + ".";
       model.add(layer + "input_layernorm.weight", one, HIDDEN);
       model.add(layer + "post_attention_layernorm.weight", one, HIDDEN);
-      if (this == PHI3) {
+      if (name().startsWith("PHI3")) {
         model.add(layer + "self_attn.qkv_proj.weight", 0, queries + 2 * keys, HIDDEN);
         model.add(layer + "mlp.gate_up_proj.weight", 0, 2L * INTERMEDIATE, HIDDEN);
       } else {
@@ -125,7 +155,7 @@ public enum RandomModels {
       }
       model.add(layer + "self_attn.o_proj.weight", 0, HIDDEN, queries);
       model.add(layer + "mlp.down_proj.weight", 0, HIDDEN, INTERMEDIATE);
-      if (this == QWEN2 || this == QWEN2_TIED_WINDOW || this == LLAMA_BIASED) {
+      if (name().startsWith("QWEN2") || this == LLAMA_BIASED) {
         model.add(layer + "self_attn.q_proj.bias", 0.2, queries);
         model.add(layer + "self_attn.k_proj.bias", 0.2, keys);
         model.add(layer + "self_attn.v_proj.bias", 0.2, keys);

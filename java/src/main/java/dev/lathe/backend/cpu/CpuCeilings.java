@@ -3,6 +3,7 @@ package dev.lathe.backend.cpu;
 import static dev.lathe.backend.cpu.CpuLibrary.unexpected;
 
 import dev.lathe.error.LatheException;
+import java.util.OptionalDouble;
 
 /**
  * The most that this machine gives, measured now with the kernels' own threads: what achieved
@@ -43,6 +44,25 @@ public record CpuCeilings(double readBandwidthGbs, double peakGflops) {
       }
       double flops = (double) CpuLibrary.Symbols.FLOPS.invokeExact(backend.context(), REPEATS);
       return new CpuCeilings(bytes / 1e9, flops / 1e9);
+    } catch (Throwable e) {
+      throw unexpected(e);
+    }
+  }
+
+  /**
+   * How fast two threads of the kernels meet: nanoseconds until a word that one has written was
+   * seen by the other and its answer by the first. Small models are handed from thread to thread
+   * dozens of times a token, so their speed follows it. On a virtual machine it can change within
+   * seconds by a factor of six, with the processors on which its threads are run.
+   *
+   * @return the median of some {@value #REPEATS} stretches of thousands; empty for one thread, or
+   *     where no other thread got to run
+   * @throws dev.lathe.error.BackendUnusableException where the native kernels cannot run
+   */
+  public static OptionalDouble roundTripNanos(int threads) {
+    try (CpuBackend backend = CpuBackend.open(threads)) {
+      double nanos = (double) CpuLibrary.Symbols.ROUND_TRIP.invokeExact(backend.context(), REPEATS);
+      return nanos < 0 ? OptionalDouble.empty() : OptionalDouble.of(nanos);
     } catch (Throwable e) {
       throw unexpected(e);
     }

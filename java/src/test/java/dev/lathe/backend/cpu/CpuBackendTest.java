@@ -156,6 +156,14 @@ final class CpuBackendTest {
     assertThat(one.peakGflops()).isBetween(1.0, 100_000.0);
   }
 
+  /** A word crosses no processor in less than a nanosecond; one thread has nobody to ask. */
+  @Test
+  void threadsThatMeetAreMeasured() {
+    assertThat(CpuCeilings.roundTripNanos(1)).isEmpty();
+    CpuCeilings.roundTripNanos(3)
+        .ifPresent(nanos -> assertThat(nanos).isBetween(2.0, 100_000_000.0));
+  }
+
   private List<Weight> weights(int rows, int cols) {
     Tensor values = Tensor.of(ARENA.allocate((long) rows * cols), DType.I8, rows, cols);
     for (long i = 0; i < values.elements(); i++) {
