@@ -41,7 +41,7 @@ void expand(Tiles<Value>& tiles, void* const* lanes, const MmaKind& kind, int de
   for (int row = 0; row < kRows; row++) {
     std::memset(dense, 0, sizeof dense);
     for (int q = 0; q < depth / 4; q++) {
-      int lane = 4 * (row % 8) + (narrow ? 2 * (row / 8) + q / 8 : 2 * kind.selector + q / 4);
+      int lane = 4 * (row % 8) + (narrow ? row / 8 + 2 * (q / 8) : 2 * kind.selector + q / 4);
       int shift = narrow ? 4 * (q % 8) : 4 * (q % 4) + 16 * (row / 8);
       uint32_t indices = static_cast<const MmaOperands*>(lanes[lane])->metadata >> shift;
       dense[4 * q + (indices & 3)] = tiles.a[row][2 * q];

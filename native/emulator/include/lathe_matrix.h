@@ -10,7 +10,7 @@
  * Sparse A is [16, k / 2]: of each four columns two are kept, and two bits apiece say which. Row and the four columns of
  * chunk q find theirs
  *   16 bits, k = 32   in bits 4 (q % 4) + 16 (row / 8) of lane 4 (row % 8) + 2 selector + q / 4
- *   8 bits, k = 64    in bits 4 (q % 8) of lane 4 (row % 8) + 2 (row / 8) + q / 8
+ *   8 bits, k = 64    in bits 4 (q % 8) of lane 4 (row % 8) + row / 8 + 2 (q / 8)
  *
  * 8-bit products are summed exactly and wrap as int32 does. Products of 16-bit floats are exact too; they are added to C
  * one after another in float, each sum rounded to nearest. The hardware adds several at once, with a few bits more or
