@@ -12,6 +12,7 @@
 #include "lathe_emulator.h"
 #include "memory.h"
 #include "schedule.h"
+#include "sums.h"
 #include "unordered.h"
 #include "workers.h"
 
@@ -32,6 +33,7 @@ struct Grid {
   size_t resident_blocks;                          // that the device holds at once
   const std::vector<AddressRange>* module_ranges;  // constants and __device__ variables
   const Unordered* unordered;                      // what other streams did that nothing orders before it
+  Sums sums;                                       // of tensor cores
 };
 
 struct Outcome {

@@ -99,9 +99,16 @@ final class CudaBench implements AutoCloseable {
         : List.of("the device's");
   }
 
+  /**
+   * Sets the order, and with it how tensor cores add: forward as nobody's, in reverse and at random
+   * as those of two generations.
+   */
   static void setOrder(String order) {
     if (CudaDriver.kind().emulated()) {
-      new Emulator().setOrder(order);
+      Emulator emulator = new Emulator();
+      emulator.setOrder(order);
+      emulator.setSums(
+          order.equals("reverse") ? "ampere" : order.startsWith("random") ? "hopper" : "rounded");
     }
   }
 

@@ -168,7 +168,12 @@ class LinearKernelsTest {
           .launch(1, 1, 1, 32, 0);
       try {
         // As much as is allowed on tensor cores.
-        c.assertClose(c.toString(), bench.down(out), c.expected(bench, data), data, TWO_BF16);
+        c.assertClose(
+            c.toString(),
+            bench.down(out),
+            c.expected(bench, data),
+            data,
+            new LinearCase.Arithmetic(c.cols() + 4, TWO_BF16));
         return false;
       } catch (AssertionError e) {
         return true;
@@ -189,17 +194,20 @@ class LinearKernelsTest {
           run(bench, c, data),
           c.expected(bench, data),
           data,
-          rounding(c, data.layer().weight()));
+          arithmetic(c, data.layer().weight()));
     } finally {
       CudaBench.setOrder("forward");
     }
   }
 
   /**
-   * With more than 8 tokens, x is two bf16; and the product of what f16 and x have in their lower
-   * parts, 2^-9 of each, is left out.
+   * With more than 8 tokens, x is two bf16, each an instruction; and the product of what f16 and x
+   * have in their lower parts, 2^-9 of each, is left out. Four warps share a row's columns: 16 of
+   * BF16 and F16 or of INT8 at a time, two or four times a stage of 128 or 256. Their four sums,
+   * groups of INT8 a stage, parts of columns, of which there are no more than stages, and what the
+   * epilogue does are added in fp32.
    */
-  private static double rounding(LinearCase c, Weight weight) {
+  private static LinearCase.Arithmetic arithmetic(LinearCase c, Weight weight) {
     boolean tensorCores =
         c.tokens() > LinearKernels.PASS_ROWS
             && switch (weight) {
@@ -207,7 +215,16 @@ class LinearKernelsTest {
               case Weight.Int8 int8 -> int8.scales().size(1) == 1 || int8.groupSize() % 64 == 0;
               default -> false;
             };
-    return !tensorCores ? 0 : c.format().values() == DType.F16 ? 2 * TWO_BF16 : TWO_BF16;
+    if (!tensorCores) {
+      return LinearCase.Arithmetic.fp32(c.cols());
+    }
+    int steps = weight instanceof Weight.Int8 ? 4 : 2;
+    int stages = Math.ceilDiv(c.cols(), 64 * steps);
+    boolean f16 = c.format().values() == DType.F16;
+    return LinearCase.Arithmetic.tensorCores(
+        (f16 ? 3 : 2) * Math.min(c.cols(), steps * stages),
+        2 * stages + 8,
+        f16 ? 2 * TWO_BF16 : TWO_BF16);
   }
 
   private static Tensor run(CudaBench bench, LinearCase c, LinearCase.Data data) {
