@@ -53,6 +53,16 @@ class EmulatedDriverTest {
                 "dynamic_shared_one_past", 700, "past the end of the dynamic shared memory of 256"),
             new Fault("misaligned_vector", 716, "misaligned read of 16 bytes"),
             new Fault("uninitialized_shared", 719, "uninitialized read of 4 bytes"),
+            new Fault("stage_refilled_early", 719, "race in shared memory"),
+            new Fault("stage_trusted_to_stay", 719, "uninitialized read of 4 bytes"),
+            new Fault(
+                "stage_zeroed_late",
+                719,
+                "race with a cp.async of 16 bytes: its destination was written before"),
+            new Fault(
+                "copy_source_changed",
+                719,
+                "race with a cp.async of 16 bytes: its source was changed before"),
             new Fault("divergent_shuffle", 702, "deadlock"),
             new Fault("endless_recursion", 714, "stack overflow"));
     List<Arguments> cases = new ArrayList<>();
@@ -96,7 +106,8 @@ class EmulatedDriverTest {
   void controlRightKernelsGiveNoReport(String order) {
     emulator.setOrder(order);
     try (TestDevice device = new TestDevice()) {
-      for (String kernel : List.of("block_sum_right", "warp_barrier_right", "polling_right")) {
+      for (String kernel :
+          List.of("block_sum_right", "warp_barrier_right", "polling_right", "stage_right")) {
         assertThat(CUresult.stringFor(launch(device, kernel, 1))).isEqualTo("CUDA_SUCCESS");
       }
       for (String kernel : List.of("rms_norm_warp_f32", "rms_norm_block_f32")) {
