@@ -70,6 +70,15 @@ LATHE_KERNEL(dynamic_shared_one_past, 1024, (float* out, const float* x)) {
   out[threadIdx.x] = values[threadIdx.x + 1];
 }
 
+/** Its launch leaves no room for these 1,024 bytes. */
+LATHE_KERNEL(static_beside_dynamic_shared, 1024, (float* out, const float* x)) {
+  LATHE_SHARED(float, sums, [256]);
+  LATHE_DYNAMIC_SHARED(float, values);
+  sums[threadIdx.x] = x[threadIdx.x];
+  values[threadIdx.x] = sums[threadIdx.x];
+  out[blockIdx.x * blockDim.x + threadIdx.x] = values[threadIdx.x];
+}
+
 /** 16 bytes from an address that is a multiple of 4. */
 LATHE_KERNEL(misaligned_vector, 1024, (float* out, const float* x)) {
   float4 values = *reinterpret_cast<const float4*>(x + 1 + 4 * threadIdx.x);

@@ -30,6 +30,7 @@ struct Grid {
   const void* const* arguments;
   Dim3 blocks, threads;
   size_t dynamic_shared_bytes;
+  size_t most_dynamic_shared_bytes;                // as cuFuncSetAttribute says, or by default
   size_t resident_blocks;                          // that the device holds at once
   const std::vector<AddressRange>* module_ranges;  // constants and __device__ variables
   const Unordered* unordered;                      // what other streams did that nothing orders before it

@@ -1,5 +1,6 @@
 package dev.lathe.backend.cuda;
 
+import static jcuda.driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.ArrayList;
@@ -143,6 +144,37 @@ class EmulatedDriverTest {
       assertThat(launch(device, "endless_polling", 1)).isEqualTo(702);
     }
     assertThat(emulator.lastReport()).contains("kernel endless_polling", "deadlock", "polls with");
+  }
+
+  /** Static and dynamic shared memory share what a block may have, asked for or not. */
+  @Test
+  void staticSharedMemoryCountsBesideTheDynamicOne() {
+    int staticBytes = 1024;
+    for (int most : new int[] {48 << 10, 227 << 10}) {
+      for (int over : new int[] {0, 16}) {
+        emulator.clearReport();
+        try (TestDevice device = new TestDevice()) {
+          CUfunction function = device.function("test/faults", "static_beside_dynamic_shared");
+          int bytes = most - staticBytes + over;
+          if (bytes > 48 << 10) {
+            JCudaDriver.cuFuncSetAttribute(
+                function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, bytes);
+          }
+          int result =
+              device.run(
+                  function,
+                  1,
+                  THREADS,
+                  bytes,
+                  Pointer.to(device.allocate(4L * THREADS)),
+                  Pointer.to(device.upload(new float[THREADS])));
+          assertThat(CUresult.stringFor(result))
+              .as("%d of %d bytes", bytes, most)
+              .isEqualTo(CUresult.stringFor(over == 0 ? 0 : 719));
+          assertThat(emulator.lastReport()).contains(over == 0 ? "" : "shared memory exceeded");
+        }
+      }
+    }
   }
 
   @Test
