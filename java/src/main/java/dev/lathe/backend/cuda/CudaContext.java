@@ -176,6 +176,7 @@ final class CudaContext implements AutoCloseable {
   /** Waits for all work that was put on the stream. */
   void synchronize() {
     enter();
+    refuseCapture("waiting for the device");
     check(JCudaDriver.cuStreamSynchronize(stream), "cuStreamSynchronize");
   }
 

@@ -22,12 +22,14 @@ final class CudaTimer implements DeviceTimer {
   @Override
   public void start() {
     context.enter();
+    context.refuseCapture("timing");
     context.check(JCudaDriver.cuEventRecord(start, context.stream()), "cuEventRecord");
   }
 
   @Override
   public long stopNanos() {
     context.enter();
+    context.refuseCapture("timing");
     context.check(JCudaDriver.cuEventRecord(end, context.stream()), "cuEventRecord");
     context.check(JCudaDriver.cuEventSynchronize(end), "cuEventSynchronize");
     float[] milliseconds = new float[1];

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lathe.backend.DeviceMemory;
+import dev.lathe.backend.DeviceTimer;
 import dev.lathe.model.Batch;
 import dev.lathe.model.Decoder;
 import dev.lathe.model.KvCache;
@@ -127,6 +128,21 @@ class CudaGraphsTest {
       assertThatThrownBy(() -> backend.replayable("uploads", uploads))
           .isInstanceOf(IllegalStateException.class)
           .hasMessageContaining("an upload within operations that are to be replayed");
+      backend.replayable("waits", backend::synchronize);
+      assertThatThrownBy(() -> backend.replayable("waits", backend::synchronize))
+          .isInstanceOf(IllegalStateException.class)
+          .hasMessageContaining("waiting for the device within operations");
+      try (DeviceTimer timer = backend.newTimer().orElseThrow()) {
+        Runnable times =
+            () -> {
+              timer.start();
+              timer.stopNanos();
+            };
+        backend.replayable("times", times);
+        assertThatThrownBy(() -> backend.replayable("times", times))
+            .isInstanceOf(IllegalStateException.class)
+            .hasMessageContaining("timing within operations");
+      }
       Runnable doubles = () -> backend.scale(x, 2);
       for (int i = 0; i < 3; i++) {
         backend.replayable("doubles", doubles);
