@@ -7,7 +7,9 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import jcuda.driver.JCudaDriver;
 
 /**
@@ -20,6 +22,7 @@ final class CudaBench implements AutoCloseable {
   final CudaKernels kernels = new CudaKernels(context);
   private final Arena arena = Arena.ofShared();
   private final List<DevicePointer> allocations = new ArrayList<>();
+  private final Map<Long, Tensor> workspaces = new HashMap<>();
 
   Tensor host(DType dtype, long... shape) {
     return Tensor.of(
@@ -78,6 +81,16 @@ final class CudaBench implements AutoCloseable {
             new HostPointer(host.memory()), new DevicePointer(device.address()), host.bytes()),
         "cuMemcpyDtoH");
     return host;
+  }
+
+  /**
+   * With memory of its own for each product whose columns are divided; the same for the same size.
+   */
+  LinearKernels linearKernels() {
+    return new LinearKernels(
+        kernels,
+        context.limits(),
+        bytes -> workspaces.computeIfAbsent(bytes, size -> device(DType.U8, size)).address());
   }
 
   int[] downIntegers(Tensor device) {

@@ -35,6 +35,7 @@ class LinearKernelsTest {
     formats.add(LinearCase.Format.int8(DType.BF16, 0, true));
     formats.add(GROUPS_OF_16);
     formats.add(LinearCase.Format.int8(DType.BF16, 64, false));
+    formats.add(LinearCase.Format.int8(DType.F32, 64, true));
     formats.add(LinearCase.Format.int8(DType.BF16, 5, true)); // ends within 16 bytes
     return formats;
   }
@@ -114,6 +115,149 @@ class LinearKernelsTest {
     try (CudaBench bench = new CudaBench()) {
       assertThat(run(bench, c, c.make(bench)).elements()).isZero();
     }
+  }
+
+  /** Formats whose columns can be divided among blocks. */
+  static List<LinearCase.Format> tiledFormats() {
+    return List.of(
+        LinearCase.Format.dense(DType.BF16),
+        LinearCase.Format.dense(DType.F16),
+        LinearCase.Format.int8(DType.BF16, 0, true),
+        LinearCase.Format.int8(DType.F32, 64, true));
+  }
+
+  /** Two parts, several, as many as there are stages, and more: the last ones have nothing. */
+  @ParameterizedTest
+  @MethodSource("tiledFormats")
+  void dividedColumnsGiveTheSame(LinearCase.Format format) {
+    for (int cols : new int[] {5, 129, 1088, 2100}) {
+      for (int splits : new int[] {2, 3, 7, 20}) {
+        LinearCase c = LinearCase.of(format, 67, cols, 9 + splits);
+        if (format.groupSize() > 0 && cols < 1000) {
+          continue; // groups end within what is multiplied before it is scaled
+        }
+        String order = order(cols + splits);
+        CudaBench.setOrder(order);
+        try (CudaBench bench = new CudaBench()) {
+          LinearCase.Data data = c.make(bench);
+          LinearCase.Arithmetic plain = arithmetic(c, data.layer().weight());
+          c.assertClose(
+              "%s, %d parts: %s".formatted(order, splits, c),
+              runDivided(bench, c, data, "linear_tiles", splits),
+              c.expected(bench, data),
+              data,
+              new LinearCase.Arithmetic(plain.roundings() + splits, plain.rounding()));
+        } finally {
+          CudaBench.setOrder("forward");
+        }
+      }
+    }
+  }
+
+  /** The plan divides where a device would be left idle; nobody's turn decides on a bit. */
+  @ParameterizedTest
+  @MethodSource("tiledFormats")
+  void orderOfBlocksDoesNotChangeABit(LinearCase.Format format) {
+    assumeTrue(CudaDriver.kind().emulated(), "the order of a real GPU's blocks is its own");
+    LinearCase c = LinearCase.of(format, 130, 2100, 20).with(true, Epilogue.ADD, 3);
+    Tensor first = null;
+    Emulator emulator = new Emulator();
+    try (CudaBench bench = new CudaBench()) {
+      LinearCase.Data data = c.make(bench);
+      TilePlan plan = TilePlan.of(bench.context.limits(), data.layer().weight(), c.tokens());
+      assertThat(plan.splits()).isEqualTo(4);
+      for (String order : List.of("forward", "reverse", "random:3", "random:4", "parallel")) {
+        emulator.setOrder(order);
+        Tensor now = run(bench, c, data);
+        first = first == null ? now : first;
+        assertThat(now.memory().mismatch(first.memory())).as(order).isEqualTo(-1);
+      }
+    } finally {
+      emulator.setOrder("forward");
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "0, true, nothing: the control",
+    "1, false, the last part is missing",
+    "2, false, the bias is added for each part",
+    "3, false, the output is replaced where it should be added to",
+    "4, false, parts of other tokens are added"
+  })
+  void canaryPartsThatAreAddedWrongAreCaught(int defect, boolean passes, String what) {
+    assumeTrue(CudaDriver.kind().emulated(), "the wrong kernel is built for the emulated GPU only");
+    LinearCase c =
+        LinearCase.of(LinearCase.Format.dense(DType.BF16), 67, 1100, 11)
+            .with(true, Epilogue.ADD, 3);
+    try (CudaBench bench = new CudaBench()) {
+      LinearCase.Data data = c.make(bench);
+      Tensor wholeOut = bench.up(data.wholeOut());
+      Tensor out = c.inside(wholeOut);
+      Tensor x = c.inside(bench.up(data.wholeX()));
+      Linear layer = c.up(bench, data.layer());
+      TilePlan plan =
+          TilePlan.of(bench.context.limits(), layer.weight(), c.tokens()).with("linear_tiles", 4);
+      // What the right kernel leaves, added up once more by the wrong one, onto what was there.
+      Tensor partial = bench.device(DType.F32, plan.partialFloats(c.tokens(), c.rows()));
+      new LinearKernels(bench.kernels, bench.context.limits(), _ -> partial.address())
+          .tiles(plan, c.inside(bench.up(data.wholeOut())), x, layer, c.epilogue());
+      bench
+          .kernels
+          .get("test/linear_faults", "linear_combine_with_defect")
+          .pointer(out)
+          .i64(out.rowStride())
+          .pointer(x)
+          .i64(x.rowStride())
+          .pointer(layer.bias().orElseThrow())
+          .i32(c.tokens())
+          .i32(1)
+          .pointer(partial)
+          .i32(plan.splits())
+          .i64(c.rows())
+          .i32(defect)
+          .launch(1, c.tokens(), 1, 256, 0);
+      assertThat(isClose(c, bench, data, bench.down(wholeOut))).as(what).isEqualTo(passes);
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({"linear_tiles, true", "test/tile_faults, false"})
+  void canaryStageThatIsLeftOutIsCaught(String module, boolean passes) {
+    assumeTrue(CudaDriver.kind().emulated(), "the wrong kernel is built for the emulated GPU only");
+    for (LinearCase.Format format : tiledFormats()) {
+      LinearCase c = LinearCase.of(format, 67, 1088, 11);
+      try (CudaBench bench = new CudaBench()) {
+        LinearCase.Data data = c.make(bench);
+        Tensor out = runDivided(bench, c, data, module, 3);
+        assertThat(isClose(c, bench, data, out)).as(c.toString()).isEqualTo(passes);
+      }
+    }
+  }
+
+  private static boolean isClose(
+      LinearCase c, CudaBench bench, LinearCase.Data data, Tensor actual) {
+    try {
+      c.assertClose(
+          c.toString(),
+          actual,
+          c.expected(bench, data),
+          data,
+          arithmetic(c, data.layer().weight()));
+      return true;
+    } catch (AssertionError e) {
+      return false;
+    }
+  }
+
+  private static Tensor runDivided(
+      CudaBench bench, LinearCase c, LinearCase.Data data, String module, int splits) {
+    Tensor out = bench.up(data.wholeOut());
+    Tensor x = c.inside(bench.up(data.wholeX()));
+    Linear layer = c.up(bench, data.layer());
+    TilePlan plan = TilePlan.of(bench.context.limits(), layer.weight(), c.tokens());
+    bench.linearKernels().tiles(plan.with(module, splits), c.inside(out), x, layer, c.epilogue());
+    return bench.down(out);
   }
 
   /** Planted mistakes, by their number in cuda-kernels/test/linear_faults.cu. */
@@ -230,7 +374,8 @@ class LinearKernelsTest {
   private static Tensor run(CudaBench bench, LinearCase c, LinearCase.Data data) {
     Tensor out = bench.up(data.wholeOut());
     Tensor x = bench.up(data.wholeX());
-    new LinearKernels(bench.kernels, bench.context.limits())
+    bench
+        .linearKernels()
         .linear(c.inside(out), c.inside(x), c.up(bench, data.layer()), c.epilogue());
     return bench.down(out);
   }
