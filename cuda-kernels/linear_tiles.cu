@@ -12,7 +12,8 @@
  *   partial  [splits, batch, rows]  f32, of parts of the columns; null: blocks write out themselves
  *
  * Products of bf16, sums in fp32. x goes in as two bf16, x = high + low: 17 bits of it. bf16 is multiplied as it is, and
- * so is q - zero of int8, which bf16 holds exactly; f16 is two bf16 as well, without the product of both low parts.
+ * so is q - zero of int8, which bf16 holds exactly; f16 is two bf16 as well, without the product of both low parts. The
+ * high part is always finite, so that an infinity lies in the low one and doesn't become inf - inf.
  *
  * A block computes 64 rows of W by up to 32 rows of x: 8 warps, 2 by rows of W, 4 by columns. mma.sync m16n8k16 with W as
  * A and x^T as B. In which order columns meet is free as long as both sides agree, so each lane takes 16 bytes of a row of
@@ -50,7 +51,7 @@ struct Fragment16 {
       widen_four<f16>(w, loaded, step);
 #pragma unroll
       for (int i = 0; i < 2; i++) {
-        uint32_t high = pack_bf16(w[2 * i], w[2 * i + 1]);
+        uint32_t high = pack_bf16_finite(w[2 * i], w[2 * i + 1]);
         registers[0][half + 2 * i] = high;
         registers[1][half + 2 * i] =
             pack_bf16(w[2 * i] - __uint_as_float(high << 16), w[2 * i + 1] - __uint_as_float(high & 0xffff0000u));
@@ -188,7 +189,7 @@ __device__ __forceinline__ void tiles(const Product& p, const WeightRows<T>& wei
       for (int n = 0; n < kBlocksN; n++) {
         if (8 * n >= tokens) break;
         float4 four = x[((group_k * kSteps + step) * x_rows + 8 * n + g) * 4 + t];
-        uint32_t high[2] = {pack_bf16(four.x, four.y), pack_bf16(four.z, four.w)};
+        uint32_t high[2] = {pack_bf16_finite(four.x, four.y), pack_bf16_finite(four.z, four.w)};
         uint32_t low[2] = {
             pack_bf16(four.x - __uint_as_float(high[0] << 16), four.y - __uint_as_float(high[0] & 0xffff0000u)),
             pack_bf16(four.z - __uint_as_float(high[1] << 16), four.w - __uint_as_float(high[1] & 0xffff0000u))};

@@ -332,3 +332,21 @@ __device__ __forceinline__ uint32_t pack_bf16(float first, float second) {
   return packed;
 #endif
 }
+
+/**
+ * The same, but what lies beyond bf16's largest number, an infinity too, becomes that: what is left of a float then is as
+ * large as it has to be, infinite where the float is, and not a NaN. NaNs stay NaNs.
+ */
+__device__ __forceinline__ uint32_t pack_bf16_finite(float first, float second) {
+#ifdef LATHE_EMULATOR
+  auto finite = [](float x) {
+    uint32_t bits = __bfloat16_as_ushort(__float2bfloat16_rn(x));
+    return (bits & 0x7fffu) == 0x7f80u ? bits - 1 : bits;
+  };
+  return finite(first) | finite(second) << 16;
+#else
+  uint32_t packed;
+  asm("cvt.rn.satfinite.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(second), "f"(first));
+  return packed;
+#endif
+}

@@ -6,8 +6,10 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import dev.lathe.backend.Epilogue;
 import dev.lathe.backend.Linear;
 import dev.lathe.tensor.DType;
+import dev.lathe.tensor.Floats;
 import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Weight;
+import dev.lathe.tensor.WeightRows;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Tag;
@@ -107,6 +109,105 @@ class LinearKernelsTest {
         }
       }
     }
+  }
+
+  /**
+   * Infinities stay what they are, NaNs too, and numbers that bf16 can't hold are no infinities:
+   * each in a token of its own, on tensor cores and not. Of F16 weights the first row has the
+   * largest numbers, an infinity, and the smallest. INT8 is scaled after it was added up: what is
+   * as large as that becomes infinite on the way, and is left out.
+   */
+  @ParameterizedTest
+  @MethodSource("formats")
+  void extremeNumbers(LinearCase.Format format) {
+    float[] extremes = {
+      Float.POSITIVE_INFINITY,
+      Float.NEGATIVE_INFINITY,
+      Float.NaN,
+      0x1.ffp127f, // halfway between bf16's largest number and the next, which is none
+      -Float.MAX_VALUE,
+      0x1.fep127f,
+      Float.MIN_VALUE,
+      0x1.8p-133f
+    };
+    for (int tokens : new int[] {8, 12}) {
+      for (int cols : new int[] {64, 320}) {
+        LinearCase c = LinearCase.of(format, 20, cols, tokens).with(false, Epilogue.STORE, 0);
+        try (CudaBench bench = new CudaBench()) {
+          LinearCase.Data data = c.make(bench);
+          Weight weight = data.layer().weight();
+          boolean scaled = c.format().values() == DType.I8;
+          for (int t = 0; t < extremes.length; t++) {
+            if (scaled && isHuge(extremes[t])) {
+              continue;
+            }
+            long at = (long) t * cols + t * 7L + 1;
+            Floats.set(data.wholeX().memory(), DType.F32, at, extremes[t]);
+          }
+          if (weight instanceof Weight.Dense dense && dense.values().dtype() == DType.F16) {
+            float[] first = {65504, Float.POSITIVE_INFINITY, 0x1p-24f, -65472, 0x1p-14f};
+            for (int i = 0; i < first.length; i++) {
+              Floats.set(dense.values().memory(), DType.F16, 8L * i, first[i]);
+            }
+          }
+          Tensor expected = c.expected(bench, data);
+          Tensor actual = run(bench, c, data);
+          LinearCase.Arithmetic arithmetic = arithmetic(c, weight);
+          double[] w = new double[cols];
+          for (int r = 0; r < c.rows(); r++) {
+            WeightRows.read(weight, r, w);
+            for (int t = 0; t < tokens; t++) {
+              if (t < extremes.length && w[t * 7 + 1] == 0) {
+                continue; // what is not stored is not multiplied
+              }
+              double should = CudaBench.at(expected, (long) t * c.rows() + r);
+              double is = CudaBench.at(actual, (long) t * c.rows() + r);
+              if (t < extremes.length && isHuge(extremes[t]) && Double.isInfinite(should)) {
+                continue; // a part of the sum may have been infinite of another sign
+              }
+              double bound = arithmetic.bound(magnitude(data.wholeX(), t, w), 0);
+              boolean same =
+                  Double.isFinite(should)
+                      ? Math.abs(is - should) <= bound
+                      : Double.compare(is, should) == 0;
+              assertThat(same)
+                  .as("%s: [%d, %d] is %s, should be %s within %s", c, t, r, is, should, bound)
+                  .isTrue();
+            }
+          }
+        }
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({"linear_tiles, Infinity", "test/tile_infinity_faults, NaN"})
+  void canaryInfinityThatIsSplitWrongIsCaught(String module, float expected) {
+    assumeTrue(CudaDriver.kind().emulated(), "the wrong kernel is built for the emulated GPU only");
+    LinearCase c =
+        LinearCase.of(LinearCase.Format.dense(DType.BF16), 1, 64, 9).with(false, Epilogue.STORE, 0);
+    try (CudaBench bench = new CudaBench()) {
+      LinearCase.Data data = c.make(bench);
+      Tensor w = ((Weight.Dense) data.layer().weight()).values();
+      float sign = Math.signum((float) CudaBench.at(w, 5));
+      Floats.set(data.wholeX().memory(), DType.F32, 5, sign * Float.POSITIVE_INFINITY);
+      Tensor out = runDivided(bench, c, data, module, 1);
+      assertThat(Float.compare((float) CudaBench.at(out, 0), expected)).isZero();
+    }
+  }
+
+  private static boolean isHuge(float x) {
+    return Math.abs(x) > 1e38 && Float.isFinite(x);
+  }
+
+  /** The sum of {@code |x||w|}, without what isn't there. */
+  private static double magnitude(Tensor xs, int token, double[] w) {
+    double sum = 0;
+    for (int i = 0; i < w.length; i++) {
+      double x = CudaBench.at(xs, (long) token * w.length + i);
+      sum += w[i] == 0 ? 0 : Math.abs(w[i] * x);
+    }
+    return sum;
   }
 
   @Test
