@@ -100,7 +100,7 @@ __device__ __forceinline__ void bitmap_product(const Product& p, const uint8_t* 
 #pragma unroll
   for (int b = 0; b < kBatch; b++) {
     float sum = warp_sum(acc[b]);
-    if constexpr (sizeof(T) == 1) sum *= scales.scale(row, 0);
+    if constexpr (sizeof(T) == 1) sum = __fmul_rn(sum, scales.scale(row, 0));
     if (lane == b && b < p.batch) finish(p, row, b, sum);
   }
 }

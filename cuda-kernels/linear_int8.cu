@@ -74,7 +74,7 @@ struct Int8 : WeightRows<int8_t> {
   }
 
   __device__ __forceinline__ float scaled(float sum, int64_t row) const {
-    return kGrouped ? sum : sum * scales.scale(row, 0);
+    return kGrouped ? sum : __fmul_rn(sum, scales.scale(row, 0));
   }
 };
 

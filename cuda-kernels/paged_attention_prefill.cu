@@ -163,7 +163,8 @@ __device__ __forceinline__ void attend(float* out, const float* qkv, const T* ke
 #pragma unroll
     for (int n = 0; n < kDims / 8; n++) {
       if (8 * n >= shape.head_dim) break;
-      *reinterpret_cast<float2*>(to + 8 * n) = {sums[n][2 * i] / rows.total[i], sums[n][2 * i + 1] / rows.total[i]};
+      float2 pair = {sums[n][2 * i] / rows.total[i], sums[n][2 * i + 1] / rows.total[i]};
+      *reinterpret_cast<float2*>(to + 8 * n) = pair;
     }
   }
 }

@@ -95,10 +95,11 @@ __device__ __forceinline__ void compress(uint4* values, uint32_t* meta, unsigned
   uint32_t word = 0;
 #pragma unroll
   for (int i = 0; i < 8; i++) {
-    // 16 bits: lanes 4 g and 4 g + 1 hold step 0, the others step 1; s8: row g, then row g + 8.
+    // 16 bits: lanes 4 g and 4 g + 1 hold step 0, the others step 1, each 16 columns of rows g and g + 8.
+    // s8: lanes 4 g and 4 g + 1 hold columns 0 to 31, the others 32 to 63, by turns of rows g and g + 8.
     bool narrow = sizeof(T) == 1;
-    int64_t row = 16 * tile + g + 8 * (narrow ? t / 2 : i / 4);
-    Kept kept = four_of(row, narrow ? 0 : t / 2, narrow ? 8 * (t % 2) + i : 4 * (t % 2) + i % 4);
+    int64_t row = 16 * tile + g + 8 * (narrow ? t % 2 : i / 4);
+    Kept kept = four_of(row, narrow ? 0 : t / 2, narrow ? 8 * (t / 2) + i : 4 * (t % 2) + i % 4);
     word |= static_cast<uint32_t>(kept.first | kept.second << 2) << 4 * i;
   }
   meta[(tile * slabs + slab) * 32 + lane] = word;

@@ -41,10 +41,11 @@ __device__ __forceinline__ float4 four_of_x(const Product& p, int row, int colum
   return four;
 }
 
+/** Each step is rounded by itself: fused in one kernel and not in another, a row would depend on its batch's size. */
 __device__ __forceinline__ void finish(const Product& p, int64_t row, int t, float sum) {
-  if (p.bias != nullptr) sum += p.bias[row];
+  if (p.bias != nullptr) sum = __fadd_rn(sum, p.bias[row]);
   float* to = p.out + t * p.out_stride + row;
-  *to = p.add ? *to + sum : sum;
+  *to = p.add ? __fadd_rn(*to, sum) : sum;
 }
 
 template <class Weights, int kBatch, int kRows, int kUnroll>

@@ -44,3 +44,8 @@ __device__ __forceinline__ void store_four(T* to, const Four<float>& x) {
 
 __device__ __forceinline__ int smaller(int a, int b) { return a < b ? a : b; }
 __device__ __forceinline__ int larger(int a, int b) { return a > b ? a : b; }
+
+/** Where a part of `count` steps begins, all parts being as long as can be. No 64-bit division: that is a call. */
+__device__ __forceinline__ int part_begin(int count, int used, int split) {
+  return count / used * split + smaller(split, count % used);
+}

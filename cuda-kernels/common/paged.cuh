@@ -101,11 +101,6 @@ __device__ __forceinline__ int used_splits(const Tile& tile, int splits, int key
   return smaller(splits, larger(1, (tile.key_end - tile.key_begin + keys_per_split - 1) / keys_per_split));
 }
 
-/** Where a part of `count` steps begins, all parts being as long as can be. No 64-bit division: that is a call. */
-__device__ __forceinline__ int part_begin(int count, int used, int split) {
-  return count / used * split + smaller(split, count % used);
-}
-
 /** Where element 0 of a key (and of its value) lies. */
 __device__ __forceinline__ int64_t cached_row(const AttentionShape& shape, int page, int kv_head, int row_of_page) {
   return ((static_cast<int64_t>(page) * shape.kv_heads + kv_head) * shape.page_size + row_of_page) * shape.head_dim;

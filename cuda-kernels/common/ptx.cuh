@@ -12,6 +12,11 @@
  *
  * Which lane and register holds which element: lathe_matrix.h; held against the PTX ISA's formulas by
  * InstructionConformanceTest, on a real GPU too.
+ *
+ * What a whole warp does together is `volatile`: to the compiler an mma is arithmetic on a lane's own registers, which
+ * it may move behind a branch that only some lanes take, or leave out where a lane needs no result. What touches shared
+ * memory says "memory" besides, so that it stays on its side of stores and barriers; an mma touches none, so loads may
+ * pass it. In which order instructions are issued is up to ptxas, which knows what they do. InlinePtxTest holds this.
  */
 #pragma once
 #include <cuda_fp16.h>
@@ -44,11 +49,13 @@ __device__ __forceinline__ void mma_m16n8k16(float (&c)[4], const uint32_t (&a)[
   LATHE_MMA(lathe_ptx::kFloat<T>, 4, 2, -1, c, a, b, 0);
 #else
   if constexpr (__is_same(T, bf16))
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
         : LATHE_C("+f")
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
   else
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
         : LATHE_C("+f")
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 #endif
@@ -61,11 +68,13 @@ __device__ __forceinline__ void mma_m16n8k8(float (&c)[4], const uint32_t (&a)[2
   LATHE_MMA(lathe_ptx::kFloat<T>, 2, 1, -1, c, a, &b, 0);
 #else
   if constexpr (__is_same(T, bf16))
-    asm("mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+    asm volatile(
+        "mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
         : LATHE_C("+f")
         : "r"(a[0]), "r"(a[1]), "r"(b));
   else
-    asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+    asm volatile(
+        "mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
         : LATHE_C("+f")
         : "r"(a[0]), "r"(a[1]), "r"(b));
 #endif
@@ -76,7 +85,8 @@ __device__ __forceinline__ void mma_m16n8k32_s8(int (&c)[4], const uint32_t (&a)
   uint32_t b[2] = {b0, b1};
   LATHE_MMA(::lathe::emulator::MmaType::kS8, 4, 2, -1, c, a, b, 0);
 #else
-  asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+  asm volatile(
+      "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
       : LATHE_C("+r")
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 #endif
@@ -87,7 +97,8 @@ __device__ __forceinline__ void mma_m16n8k32_u8s8(int (&c)[4], const uint32_t (&
   uint32_t b[2] = {b0, b1};
   LATHE_MMA(::lathe::emulator::MmaType::kU8S8, 4, 2, -1, c, a, b, 0);
 #else
-  asm("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+  asm volatile(
+      "mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
       : LATHE_C("+r")
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 #endif
@@ -97,7 +108,8 @@ __device__ __forceinline__ void mma_m16n8k16_s8(int (&c)[4], const uint32_t (&a)
 #ifdef LATHE_EMULATOR
   LATHE_MMA(::lathe::emulator::MmaType::kS8, 2, 1, -1, c, a, &b, 0);
 #else
-  asm("mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
       : LATHE_C("+r")
       : "r"(a[0]), "r"(a[1]), "r"(b));
 #endif
@@ -113,13 +125,15 @@ __device__ __forceinline__ void mma_sp_m16n8k32(float (&c)[4], const uint32_t (&
   LATHE_MMA(lathe_ptx::kFloat<T>, 4, 4, kSelector, c, a, b, metadata);
 #else
   if constexpr (__is_same(T, bf16))
-    asm("mma.sp::ordered_metadata.sync.aligned.m16n8k32.row.col.f32.bf16.bf16.f32 "
+    asm volatile(
+        "mma.sp::ordered_metadata.sync.aligned.m16n8k32.row.col.f32.bf16.bf16.f32 "
         "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9,%10,%11}, {%0,%1,%2,%3}, %12, %13;"
         : LATHE_C("+f")
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "r"(b[2]), "r"(b[3]), "r"(metadata),
           "n"(kSelector));
   else
-    asm("mma.sp::ordered_metadata.sync.aligned.m16n8k32.row.col.f32.f16.f16.f32 "
+    asm volatile(
+        "mma.sp::ordered_metadata.sync.aligned.m16n8k32.row.col.f32.f16.f16.f32 "
         "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9,%10,%11}, {%0,%1,%2,%3}, %12, %13;"
         : LATHE_C("+f")
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "r"(b[2]), "r"(b[3]), "r"(metadata),
@@ -133,7 +147,8 @@ __device__ __forceinline__ void mma_sp_m16n8k64_s8(int (&c)[4], const uint32_t (
 #ifdef LATHE_EMULATOR
   LATHE_MMA(::lathe::emulator::MmaType::kS8, 4, 4, 0, c, a, b, metadata);
 #else
-  asm("mma.sp::ordered_metadata.sync.aligned.m16n8k64.row.col.s32.s8.s8.s32 "
+  asm volatile(
+      "mma.sp::ordered_metadata.sync.aligned.m16n8k64.row.col.s32.s8.s8.s32 "
       "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9,%10,%11}, {%0,%1,%2,%3}, %12, 0;"
       : LATHE_C("+r")
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "r"(b[2]), "r"(b[3]), "r"(metadata));
@@ -314,6 +329,24 @@ __device__ __forceinline__ uint32_t pack_bf16(float first, float second) {
 #else
   uint32_t packed;
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(second), "f"(first));
+  return packed;
+#endif
+}
+
+/**
+ * The same, but what lies beyond bf16's largest number, an infinity too, becomes that: what is left of a float then is as
+ * large as it has to be, infinite where the float is, and not a NaN. NaNs stay NaNs.
+ */
+__device__ __forceinline__ uint32_t pack_bf16_finite(float first, float second) {
+#ifdef LATHE_EMULATOR
+  auto finite = [](float x) {
+    uint32_t bits = __bfloat16_as_ushort(__float2bfloat16_rn(x));
+    return (bits & 0x7fffu) == 0x7f80u ? bits - 1 : bits;
+  };
+  return finite(first) | finite(second) << 16;
+#else
+  uint32_t packed;
+  asm("cvt.rn.satfinite.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(second), "f"(first));
   return packed;
 #endif
 }

@@ -23,6 +23,9 @@ struct Scales {
     int64_t at = row * groups + group;
     return is_bf16 ? __bfloat162float(static_cast<const bf16*>(values)[at]) : static_cast<const float*>(values)[at];
   }
+  __device__ __forceinline__ uint32_t zero_byte(int64_t row, int group) const {
+    return zeros == nullptr ? 0u : static_cast<uint8_t>(zeros[row * groups + group]);
+  }
   __device__ __forceinline__ float zero(int64_t row, int group) const {
     return zeros == nullptr ? 0.0f : static_cast<float>(zeros[row * groups + group]);
   }

@@ -130,7 +130,7 @@ LATHE_KERNEL(cp_async_past_the_end, 32, (uint4 * out, const uint4* x)) {
   out[threadIdx.x] = tile[threadIdx.x];
 }
 
-/** Conversions and arithmetic of 16 bits for all pairs (x[i], y[i], z[i]); out [14, count] of 32 bits. */
+/** Conversions and arithmetic of 16 bits for all pairs (x[i], y[i], z[i]); out [15, count] of 32 bits. */
 LATHE_KERNEL(half_arithmetic, 256, (uint32_t * out, const uint16_t* x, const uint16_t* y, const uint16_t* z, int count)) {
   int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (i >= count) return;
@@ -153,4 +153,5 @@ LATHE_KERNEL(half_arithmetic, 256, (uint32_t * out, const uint16_t* x, const uin
   out[11 * n + i] = __nv_cvt_float_to_fp8(scaled, __NV_SATFINITE, __NV_E5M2);
   out[12 * n + i] = static_cast<__half_raw>(__nv_cvt_fp8_to_halfraw(static_cast<unsigned char>(x[i]), __NV_E4M3)).x;
   out[13 * n + i] = static_cast<uint32_t>(__float2int_rn(wide));
+  out[14 * n + i] = pack_bf16_finite(wide, -wide);
 }

@@ -3,6 +3,7 @@
  * Only g++ compiles them. EmulatedDriverTest expects each to be caught in every order of threads, and names the report.
  */
 #include "common/numeric.cuh"
+#include "common/ptx.cuh"
 #include "common/reduce.cuh"
 
 /** The control: a sum over the block, as it should be. */
@@ -69,6 +70,15 @@ LATHE_KERNEL(dynamic_shared_one_past, 1024, (float* out, const float* x)) {
   out[threadIdx.x] = values[threadIdx.x + 1];
 }
 
+/** Its launch leaves no room for these 1,024 bytes. */
+LATHE_KERNEL(static_beside_dynamic_shared, 1024, (float* out, const float* x)) {
+  LATHE_SHARED(float, sums, [256]);
+  LATHE_DYNAMIC_SHARED(float, values);
+  sums[threadIdx.x] = x[threadIdx.x];
+  values[threadIdx.x] = sums[threadIdx.x];
+  out[blockIdx.x * blockDim.x + threadIdx.x] = values[threadIdx.x];
+}
+
 /** 16 bytes from an address that is a multiple of 4. */
 LATHE_KERNEL(misaligned_vector, 1024, (float* out, const float* x)) {
   float4 values = *reinterpret_cast<const float4*>(x + 1 + 4 * threadIdx.x);
@@ -81,6 +91,66 @@ LATHE_KERNEL(uninitialized_shared, 1024, (float* out, const float* x)) {
   if (threadIdx.x % 2 == 0) values[threadIdx.x] = x[threadIdx.x];
   __syncthreads();
   out[threadIdx.x] = values[threadIdx.x];
+}
+
+/** The control: a buffer that is filled again once all have read it. */
+LATHE_KERNEL(stage_right, 64, (float* out, const float* x)) {
+  LATHE_SHARED(float4, stage, [64]);
+  int thread = static_cast<int>(threadIdx.x);
+  float sum = 0;
+  for (int step = 0; step < 2; step++) {
+    cp_async_16(&stage[thread], x + 256 * step + 4 * thread);
+    cp_async_commit();
+    cp_async_wait<0>();
+    __syncthreads();
+    sum += stage[63 - thread].x;
+    __syncthreads();
+  }
+  out[blockIdx.x * blockDim.x + threadIdx.x] = sum;
+}
+/** The next copy into a buffer starts while others may still read it: it may arrive at once. */
+LATHE_KERNEL(stage_refilled_early, 64, (float* out, const float* x)) {
+  LATHE_SHARED(float4, stage, [64]);
+  int thread = static_cast<int>(threadIdx.x);
+  cp_async_16(&stage[thread], x + 4 * thread);
+  cp_async_commit();
+  cp_async_wait<0>();
+  __syncthreads();
+  float old = stage[63 - thread].x;
+  cp_async_16(&stage[thread], x + 256 + 4 * thread);
+  cp_async_commit();
+  out[blockIdx.x * blockDim.x + threadIdx.x] = old;
+  cp_async_wait<0>();
+}
+/** A thread's own bytes are read after the copy onto them has begun, as if it came no sooner than its wait. */
+LATHE_KERNEL(stage_trusted_to_stay, 64, (float* out, const float* x)) {
+  LATHE_SHARED(float4, stage, [64]);
+  stage[threadIdx.x] = float4{1, 2, 3, 4};
+  cp_async_16(&stage[threadIdx.x], x + 4 * threadIdx.x);
+  cp_async_commit();
+  float old = stage[threadIdx.x].x;
+  cp_async_wait<0>();
+  out[blockIdx.x * blockDim.x + threadIdx.x] = old + stage[threadIdx.x].x;
+}
+/** A copy is on its way to where zeros are put after it: whichever comes last stays. */
+LATHE_KERNEL(stage_zeroed_late, 64, (float* out, const float* x)) {
+  LATHE_SHARED(float4, stage, [64]);
+  cp_async_16(&stage[threadIdx.x], x + 4 * threadIdx.x);
+  cp_async_commit();
+  stage[threadIdx.x].w = 0;
+  cp_async_wait<0>();
+  out[blockIdx.x * blockDim.x + threadIdx.x] = stage[threadIdx.x].w;
+}
+/** What a copy reads is changed before it is waited for: it may have read it by then, or not. */
+LATHE_KERNEL(copy_source_changed, 64, (float* out, const float* x)) {
+  LATHE_SHARED(float4, stage, [64]);
+  float4* mine = reinterpret_cast<float4*>(out) + blockIdx.x * blockDim.x + threadIdx.x;
+  *mine = float4{1, 2, 3, 4};
+  cp_async_16(&stage[threadIdx.x], mine);
+  cp_async_commit();
+  mine->x = x[0] + 1;
+  cp_async_wait<0>();
+  mine->y = stage[threadIdx.x].x;
 }
 
 /** Half of a warp waits for the other half in a shuffle that the other half never reaches. */

@@ -45,3 +45,19 @@ LATHE_KERNEL(linear_int8_with_defect, 256,
     finish(p, row, t, sum);
   }
 }
+
+/** linear_tiles_combine: 1 leaves out the last part, 2 adds the bias for each, 3 replaces the output, 4 mixes up tokens. */
+LATHE_KERNEL(linear_combine_with_defect, 256, (LINEAR_TENSORS, const float* partial, int splits, int64_t rows, int defect)) {
+  int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  int t = static_cast<int>(blockIdx.y), cols = 0;
+  if (row >= rows) return;
+  Product p = LINEAR_PRODUCT;
+  if (defect == 3) p.add = 0;
+  float sum = 0;
+  for (int s = 0; s < splits - (defect == 1); s++) {
+    int from = defect == 4 ? (t + s) % batch : t;
+    sum += partial[(static_cast<int64_t>(s) * batch + from) * rows + row];
+    if (defect == 2 && s > 0 && bias != nullptr) sum += bias[row];
+  }
+  finish(p, row, t, sum);
+}

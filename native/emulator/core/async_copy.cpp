@@ -1,6 +1,11 @@
-/* cp.async: the copy is made when the thread waits for it, the latest moment that the hardware may take. Until then the
- * destination counts as unwritten, whatever was there before, so that a missing wait is found in every order of threads.
- * The source is checked and read when the copy is started, which is when the hardware may read it first.
+/* cp.async: hardware may read the source and write the destination at any time between the instruction and the wait, and
+ * each copy at another one. Whatever it does has to come to the same, in every order of threads:
+ *
+ *   - from the instruction on the destination counts as unwritten, whatever was there before, and what is there is poison:
+ *     who reads it before the wait, trusting in old bytes or in new ones, is found
+ *   - the instruction counts as a write, so that other threads' reads of the old bytes need a barrier before it; and so
+ *     does the wait, so that their reads of the new ones need one after it
+ *   - at the wait nobody may have written the destination meanwhile, or changed the source
  */
 #include <cstring>
 
@@ -9,7 +14,7 @@
 namespace lathe::emulator {
 
 void BlockRunner::async_copy(uintptr_t to, uintptr_t from, unsigned bytes, unsigned source_bytes, const void* code) {
-  AsyncCopy copy{to, bytes, async_[current_].group, {}};
+  AsyncCopy copy{to, from, bytes, source_bytes, async_[current_].group, {}};
   bool checked = grid_->kernel->checked;
   if (checked) {
     code_ = code;
@@ -52,8 +57,22 @@ void BlockRunner::async_wait_all(const void* code) {
 }
 
 void BlockRunner::finish(const AsyncCopy& copy, const void* code) {
-  // The bytes arrive now, so whoever else looks at them needs a barrier from here.
-  if (grid_->kernel->checked) access(copy.to, copy.bytes, copy.bytes, Access::kWrite, code);
+  if (grid_->kernel->checked) {
+    code_ = code;
+    const ByteState* states = memory_->state(copy.to);
+    for (unsigned i = 0; i < copy.bytes; i++)
+      if (states[i] != ByteState::kAllocated)
+        fail({.kind = FaultKind::kAsyncCopy,
+              .address = copy.to + i,
+              .bytes = copy.bytes,
+              .detail = "its destination was written before it was waited for"});
+    if (std::memcmp(copy.value.data(), reinterpret_cast<const void*>(copy.from), copy.source_bytes) != 0)
+      fail({.kind = FaultKind::kAsyncCopy,
+            .address = copy.from,
+            .bytes = copy.bytes,
+            .detail = "its source was changed before it was waited for"});
+    access(copy.to, copy.bytes, copy.bytes, Access::kWrite, code);
+  }
   std::memcpy(reinterpret_cast<void*>(copy.to), copy.value.data(), copy.bytes);
 }
 

@@ -8,9 +8,10 @@
 namespace lathe::emulator {
 
 struct AsyncCopy {
-  uintptr_t to;
-  unsigned bytes;  // 4, 8 or 16
-  unsigned group;  // counts the thread's commits
+  uintptr_t to, from;
+  unsigned bytes;         // 4, 8 or 16
+  unsigned source_bytes;  // that are read; the rest is zeros
+  unsigned group;         // counts the thread's commits
   std::array<uint8_t, 16> value;
 };
 

@@ -258,6 +258,14 @@ void* BlockRunner::shared(const void* site, size_t bytes, size_t alignment) {
     fail({.kind = FaultKind::kSharedMemoryExceeded,
           .bytes = static_shared_bytes_,
           .detail = "declares more than 48 KiB of static shared memory"});
+  // What a kernel may have counts both. Where more than 48 KiB were asked for, what was asked for has to be there.
+  bool asked = grid_->most_dynamic_shared_bytes > kMaxStaticSharedBytes;
+  size_t all = static_shared_bytes_ + (asked ? grid_->most_dynamic_shared_bytes : grid_->dynamic_shared_bytes);
+  if (all > (asked ? kMaxSharedBytes : kMaxStaticSharedBytes))
+    fail({.kind = FaultKind::kSharedMemoryExceeded,
+          .bytes = all,
+          .detail = asked ? "may have 227 KiB, of which its static shared memory leaves less than was asked for"
+                          : "has more than 48 KiB of static and dynamic shared memory together"});
   uintptr_t address = place_shared(bytes, alignment);
   shared_arrays_.push_back({site, address, bytes});
   return reinterpret_cast<void*>(address);

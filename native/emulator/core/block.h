@@ -26,6 +26,7 @@ class BlockRunner {
   static constexpr unsigned kWarp = 32;
   static constexpr unsigned kMaxThreads = 1024;
   static constexpr size_t kMaxStaticSharedBytes = 48 << 10;
+  static constexpr size_t kMaxSharedBytes = 227 << 10;
 
   enum class State { kEnded, kFailed, kParked };
 

@@ -14,6 +14,7 @@ enum class FaultKind {
   kUninitialized,
   kRace,
   kStreamRace,
+  kAsyncCopy,
   kDeadlock,
   kDivergence,
   kStackOverflow,

@@ -12,6 +12,7 @@
 #include "lathe_emulator.h"
 #include "memory.h"
 #include "schedule.h"
+#include "sums.h"
 #include "unordered.h"
 #include "workers.h"
 
@@ -29,9 +30,11 @@ struct Grid {
   const void* const* arguments;
   Dim3 blocks, threads;
   size_t dynamic_shared_bytes;
+  size_t most_dynamic_shared_bytes;                // as cuFuncSetAttribute says, or by default
   size_t resident_blocks;                          // that the device holds at once
   const std::vector<AddressRange>* module_ranges;  // constants and __device__ variables
   const Unordered* unordered;                      // what other streams did that nothing orders before it
+  Sums sums;                                       // of tensor cores
 };
 
 struct Outcome {

@@ -1,5 +1,8 @@
 #include "lathe_matrix.h"
 
+#include <algorithm>
+#include <bit>
+#include <cmath>
 #include <cstring>
 
 #include "../include/cuda_bf16.h"
@@ -41,7 +44,7 @@ void expand(Tiles<Value>& tiles, void* const* lanes, const MmaKind& kind, int de
   for (int row = 0; row < kRows; row++) {
     std::memset(dense, 0, sizeof dense);
     for (int q = 0; q < depth / 4; q++) {
-      int lane = 4 * (row % 8) + (narrow ? 2 * (row / 8) + q / 8 : 2 * kind.selector + q / 4);
+      int lane = 4 * (row % 8) + (narrow ? row / 8 + 2 * (q / 8) : 2 * kind.selector + q / 4);
       int shift = narrow ? 4 * (q % 8) : 4 * (q % 4) + 16 * (row / 8);
       uint32_t indices = static_cast<const MmaOperands*>(lanes[lane])->metadata >> shift;
       dense[4 * q + (indices & 3)] = tiles.a[row][2 * q];
@@ -65,13 +68,55 @@ void multiply(const Tiles<Value>& tiles, void* const* lanes, int depth) {
   }
 }
 
+/** 2^exponent, of those that products of floats have. */
+double power_of_two(int exponent) { return std::bit_cast<double>(static_cast<uint64_t>(1023 + exponent) << 52); }
+
+/** As in 1.f * 2^exponent; of zero far below all others, of infinities and NaNs far above, also times zero. */
+int exponent_of(float x) {
+  int biased = static_cast<int>(std::bit_cast<uint32_t>(x) >> 23 & 0xff);
+  if (biased == 255) return 5000;
+  if (biased > 0) return biased - 127;
+  return x == 0 ? -1000 : std::ilogb(x);
+}
+
+/** c and `count` products, each cut off `bits` behind the leading bit of the largest; then cut off to a float. */
+float cut_off_sum(float c, const float* a, const float* b, int count, int bits) {
+  int largest = std::max(exponent_of(c), -300);
+  for (int k = 0; k < count; k++) largest = std::max(largest, exponent_of(a[k]) + exponent_of(b[k]));
+  if (largest > 127) {  // infinities and NaNs, or what becomes one
+    double sum = c;
+    for (int k = 0; k < count; k++) sum += static_cast<double>(a[k]) * b[k];
+    return static_cast<float>(sum);
+  }
+  double unit = power_of_two(bits - largest);
+  int64_t units = static_cast<int64_t>(c * unit);
+  for (int k = 0; k < count; k++) units += static_cast<int64_t>(static_cast<double>(a[k]) * b[k] * unit);
+  double sum = static_cast<double>(units) * power_of_two(largest - bits);
+  float cut = static_cast<float>(sum);
+  return std::fabs(static_cast<double>(cut)) > std::fabs(sum) ? std::nextafterf(cut, 0.0f) : cut;
+}
+
+void multiply_cut_off(const Tiles<float>& tiles, void* const* lanes, int depth, int at_once, int bits) {
+  for (int lane = 0; lane < kLanes; lane++) {
+    auto* c = static_cast<float*>(static_cast<const MmaOperands*>(lanes[lane])->c);
+    for (int i = 0; i < 4; i++) {
+      const float* a = tiles.a[lane / 4 + 8 * (i / 2)];
+      const float* b = tiles.b[2 * (lane % 4) + i % 2];
+      for (int k = 0; k < depth; k += at_once) c[i] = cut_off_sum(c[i], a + k, b + k, std::min(at_once, depth - k), bits);
+    }
+  }
+}
+
 template <class Decode>
-void multiply_floats(void* const* lanes, const MmaKind& kind, Decode decode) {
+void multiply_floats(void* const* lanes, const MmaKind& kind, const Sums& sums, Decode decode) {
   Tiles<float> tiles;
   int depth = 8 * kind.b_registers;
   gather<float, 2>(tiles, lanes, kind, [=](uint32_t bits, bool) { return decode(static_cast<uint16_t>(bits)); });
   if (kind.selector >= 0) expand(tiles, lanes, kind, depth, false);
-  multiply<float>(tiles, lanes, depth);
+  if (sums.products == 0)
+    multiply<float>(tiles, lanes, depth);
+  else  // of sparse ones, those that are kept count
+    multiply_cut_off(tiles, lanes, depth, sums.products * (kind.selector >= 0 ? 2 : 1), sums.bits);
 }
 
 void multiply_integers(void* const* lanes, const MmaKind& kind) {
@@ -85,13 +130,18 @@ void multiply_integers(void* const* lanes, const MmaKind& kind) {
   multiply<uint32_t>(tiles, lanes, depth);  // unsigned, so that it wraps
 }
 
+struct MmaContext {
+  MmaKind kind;
+  Sums sums;
+};
+
 void mma_all(void* const* lanes, const void* context) {
-  const MmaKind& kind = *static_cast<const MmaKind*>(context);
+  const auto& [kind, sums] = *static_cast<const MmaContext*>(context);
   switch (kind.type) {
     case MmaType::kF16:
-      return multiply_floats(lanes, kind, lathe_half::to_float);
+      return multiply_floats(lanes, kind, sums, lathe_half::to_float);
     case MmaType::kBf16:
-      return multiply_floats(lanes, kind, lathe_bfloat16::to_float);
+      return multiply_floats(lanes, kind, sums, lathe_bfloat16::to_float);
     case MmaType::kS8:
     case MmaType::kU8S8:
       return multiply_integers(lanes, kind);
@@ -126,7 +176,9 @@ void ldmatrix_all(void* const* lanes, const void* context) {
 
 void mma(const MmaKind& kind, const MmaOperands& mine) {
   MmaOperands operands = mine;
-  current_runner().collective(~0u, &operands, &mma_all, &kind);
+  BlockRunner& runner = current_runner();
+  MmaContext context{kind, runner.grid().sums};
+  runner.collective(~0u, &operands, &mma_all, &context);
 }
 
 void ldmatrix(uint32_t* registers, const void* row, int matrices, bool transposed) {

@@ -30,4 +30,12 @@ int lathe_emulator_set_streams(const char* timing) {
   std::scoped_lock lock(d.mutex);
   return d.timing.parse(timing) ? 0 : 1;
 }
+
+int lathe_emulator_set_sums(const char* sums) {
+  Driver& d = driver();
+  std::scoped_lock lock(d.mutex);
+  std::optional<Sums> wanted = Sums::parse(sums);
+  d.sums = wanted.value_or(d.sums);
+  return wanted.has_value() ? 0 : 1;
+}
 }

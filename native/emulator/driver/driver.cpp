@@ -51,6 +51,11 @@ Driver::Driver() : memory(device_bytes()) {
                [&](const std::string& text) { return schedule.parse(text); });
   read_setting("LATHE_EMULATOR_STREAMS", "late, random:SEED or concurrent",
                [&](const std::string& text) { return timing.parse(text); });
+  read_setting("LATHE_EMULATOR_SUMS", "rounded, ampere or hopper", [&](const std::string& text) {
+    std::optional<Sums> wanted = Sums::parse(text);
+    sums = wanted.value_or(sums);
+    return wanted.has_value();
+  });
   std::thread([this] { serve(); }).detach();
 }
 

@@ -33,6 +33,7 @@ struct Driver {
   HostThread host_thread;
   Schedule schedule;
   Timing timing;
+  Sums sums;
   std::string report;
   bool said_unchecked = false;
 

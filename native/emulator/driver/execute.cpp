@@ -111,9 +111,11 @@ void Driver::execute_launch(Context& context, const Launch& launch, const Comman
             .blocks = launch.grid,
             .threads = launch.block,
             .dynamic_shared_bytes = launch.shared_bytes,
+            .most_dynamic_shared_bytes = launch.function->max_dynamic_shared_bytes,
             .resident_blocks = static_cast<size_t>(resident) * kMultiprocessors,
             .module_ranges = &launch.function->module->ranges,
-            .unordered = &unordered};
+            .unordered = &unordered,
+            .sums = sums};
   Outcome outcome;
   {
     Schedule order = schedule.fork();

@@ -62,6 +62,9 @@ std::string what(const Fault& fault, const Grid& grid, const Memory& memory) {
     case FaultKind::kStreamRace:
       return text("race between streams: %s at 0x%zx, and a %s by %s, which neither an event nor the host orders",
                   access.c_str(), fault.address, verb(fault.other_access), fault.other_name);
+    case FaultKind::kAsyncCopy:
+      return text("race with a cp.async of %zu bytes: %s, at 0x%zx of %s memory", fault.bytes, fault.detail,
+                  fault.address, space);
     case FaultKind::kDeadlock:
       return text("deadlock: %s", fault.detail);
     case FaultKind::kDivergence:
@@ -104,6 +107,7 @@ CUresult result_of(const Fault& fault) {
     case FaultKind::kUninitialized:
     case FaultKind::kRace:
     case FaultKind::kStreamRace:
+    case FaultKind::kAsyncCopy:
     case FaultKind::kDivergence:
     case FaultKind::kSharedMemoryExceeded:
       return CUDA_ERROR_LAUNCH_FAILED;

@@ -83,4 +83,6 @@ LATHE_EMULATOR_API void lathe_emulator_clear_report();
 LATHE_EMULATOR_API int lathe_emulator_set_order(const char* order);
 /** When the commands of streams run: "late", "random:SEED" or "concurrent". @return 0, or 1 if it is none of these */
 LATHE_EMULATOR_API int lathe_emulator_set_streams(const char* timing);
+/** How tensor cores add: "rounded", "ampere" or "hopper" (core/sums.h). @return 0, or 1 if it is none of these */
+LATHE_EMULATOR_API int lathe_emulator_set_sums(const char* sums);
 }

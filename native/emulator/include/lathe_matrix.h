@@ -10,11 +10,14 @@
  * Sparse A is [16, k / 2]: of each four columns two are kept, and two bits apiece say which. Row and the four columns of
  * chunk q find theirs
  *   16 bits, k = 32   in bits 4 (q % 4) + 16 (row / 8) of lane 4 (row % 8) + 2 selector + q / 4
- *   8 bits, k = 64    in bits 4 (q % 8) of lane 4 (row % 8) + 2 (row / 8) + q / 8
+ *   8 bits, k = 64    in bits 4 (q % 8) of lane 4 (row % 8) + row / 8 + 2 (q / 8)
  *
- * 8-bit products are summed exactly and wrap as int32 does. Products of 16-bit floats are exact too; they are added to C
- * one after another in float, each sum rounded to nearest. The hardware adds several at once, with a few bits more or
- * fewer and cut off instead of rounded: results differ by some units in the last place of the largest summand.
+ * Metadata's lanes are in the ISA's figures only, of which some are known to be wrong. The map here is that of a library
+ * that has run on such GPUs for years: ELayout of CuTe's SM80_SPARSE_16x8x32_F32F16F16F32_TN and
+ * SM80_SPARSE_16x8x64_S32S8S8S32_TN, and what CUTLASS's reorder_meta and one ldmatrix after it make of a row-major matrix.
+ *
+ * 8-bit products are summed exactly and wrap as int32 does. Products of 16-bit floats are exact too; how they are added
+ * to C, core/sums.h says.
  */
 #pragma once
 #include <cstdint>

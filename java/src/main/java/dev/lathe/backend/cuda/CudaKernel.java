@@ -55,6 +55,12 @@ final class CudaKernel {
     return name;
   }
 
+  /** Forgets arguments of a launch that did not come about, because a later one was refused. */
+  CudaKernel restart() {
+    count = 0;
+    return this;
+  }
+
   /** The address of a tensor on the device. */
   CudaKernel pointer(Tensor tensor) {
     if (tensor.isHost()) {

@@ -27,7 +27,7 @@ final class CudaKernels implements AutoCloseable {
     String key = module + ":" + name;
     CudaKernel known = kernels.get(key);
     if (known != null) {
-      return known;
+      return known.restart();
     }
     context.enter();
     CUfunction function = new CUfunction();

@@ -47,8 +47,10 @@ final class CudaLinear implements AutoCloseable {
       CudaContext context, CudaKernels kernels, Supplier<CudaWorkspace> newWorkspace) {
     Optional<String> whyNoCublas = CublasLibrary.whyUnusable();
     log.debug("products: {}", whyNoCublas.orElseGet(CublasLibrary::description));
+    CudaWorkspace partial = newWorkspace.get();
     return new CudaLinear(
-        new LinearKernels(kernels, context.limits()),
+        new LinearKernels(
+            kernels, context.limits(), bytes -> partial.tensor(DType.U8, bytes).address()),
         whyNoCublas.isPresent()
             ? Optional.empty()
             : Optional.of(new CublasGemm(context, kernels, newWorkspace.get())),

@@ -18,6 +18,7 @@ public final class Emulator {
   private final MethodHandle clearReport;
   private final MethodHandle setOrder;
   private final MethodHandle setStreams;
+  private final MethodHandle setSums;
 
   /**
    * @throws IllegalStateException if this process doesn't use the emulated GPU
@@ -45,6 +46,10 @@ public final class Emulator {
     setStreams =
         linker.downcallHandle(
             library.findOrThrow("lathe_emulator_set_streams"),
+            FunctionDescriptor.of(ValueLayout.JAVA_INT, ValueLayout.ADDRESS));
+    setSums =
+        linker.downcallHandle(
+            library.findOrThrow("lathe_emulator_set_sums"),
             FunctionDescriptor.of(ValueLayout.JAVA_INT, ValueLayout.ADDRESS));
   }
 
@@ -84,6 +89,16 @@ public final class Emulator {
    */
   public void setStreams(String timing) {
     set(setStreams, timing, "late, random:SEED, concurrent");
+  }
+
+  /**
+   * How tensor cores add up products of 16-bit floats, from the next launch on.
+   *
+   * @param sums {@code rounded} (the default: each sum to the nearest, as no hardware does), or
+   *     several at once with bits cut off: {@code ampere}, {@code hopper}
+   */
+  public void setSums(String sums) {
+    set(setSums, sums, "rounded, ampere, hopper");
   }
 
   private static void set(MethodHandle setter, String wanted, String right) {

@@ -6,6 +6,7 @@ import dev.lathe.backend.Linear;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Weight;
+import java.util.function.LongUnaryOperator;
 
 /**
  * Linear layers by own kernels: up to 8 rows of x, and bitmaps of more, by linear_dense.cu,
@@ -18,13 +19,20 @@ final class LinearKernels {
   static final int PASS_ROWS = 8;
 
   private static final int ROW_A_WARP_THREADS = 128;
+  private static final int COMBINE_THREADS = 256;
 
   private final CudaKernels kernels;
   private final DeviceLimits limits;
+  private final LongUnaryOperator workspace;
 
-  LinearKernels(CudaKernels kernels, DeviceLimits limits) {
+  /**
+   * @param workspace gives the address of so many bytes on the device, which are used by one
+   *     product and free again behind it; asked in the same way for the same shapes
+   */
+  LinearKernels(CudaKernels kernels, DeviceLimits limits, LongUnaryOperator workspace) {
     this.kernels = kernels;
     this.limits = limits;
+    this.workspace = workspace;
   }
 
   /**
@@ -37,7 +45,7 @@ final class LinearKernels {
   void linear(Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
     Checks.linear(out, x, layer);
     if (x.size(0) > PASS_ROWS && TilePlan.multiplies(layer.weight())) {
-      tiles(out, x, layer, epilogue);
+      tiles(TilePlan.of(limits, layer.weight(), x.size(0)), out, x, layer, epilogue);
       return;
     }
     for (long from = 0; from < x.size(0); from += PASS_ROWS) {
@@ -46,14 +54,28 @@ final class LinearKernels {
     }
   }
 
-  private void tiles(Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
-    TilePlan plan = TilePlan.of(limits, layer.weight(), x.size(0));
+  /** 9 rows and more, as planned. */
+  void tiles(TilePlan plan, Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
+    long floats = plan.partialFloats(x.size(0), layer.outputs());
+    long partial = floats == 0 ? 0 : workspace.applyAsLong(floats * Float.BYTES);
     CudaKernel kernel = start(plan.module(), plan.kernel(), out, x, layer, epilogue);
     weight(kernel, layer.weight());
     if (plan.xRows() > 0) {
-      kernel.i32(plan.xRows());
+      kernel.i32(plan.xRows()).pointer(partial);
     }
-    kernel.launch(plan.blocks(), 1, 1, plan.threads(), plan.sharedBytes());
+    kernel.launch(plan.blocks(), plan.splits(), 1, plan.threads(), plan.sharedBytes());
+    if (floats > 0) {
+      start(plan.module(), "linear_tiles_combine", out, x, layer, epilogue)
+          .pointer(partial)
+          .i32(plan.splits())
+          .i64(layer.outputs())
+          .launch(
+              Math.ceilDiv(layer.outputs(), COMBINE_THREADS),
+              Math.toIntExact(x.size(0)),
+              1,
+              COMBINE_THREADS,
+              0);
+    }
   }
 
   private void pass(Tensor out, Tensor x, Linear layer, Epilogue epilogue) {

@@ -107,7 +107,7 @@ final class SamplingKernels {
         .pointer(partial)
         .pointer(x)
         .i64(x.size(1))
-        .launch(chunks, rows, 1, THREADS, 0);
+        .launch(rows, chunks, 1, THREADS, 0);
     kernels
         .get("argmax", "argmax_rows")
         .pointer(out)

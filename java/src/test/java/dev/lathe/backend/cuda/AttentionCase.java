@@ -177,11 +177,11 @@ record AttentionCase(
    *     are not
    * @param probabilityRounding the same of probabilities
    * @param keysAtATime after which a running largest score may rescale what was added up
-   * @param inBlocks whether 16 products are added up by themselves, with bits cut off instead of
-   *     rounded
+   * @param parts instructions of tensor cores for 16 products; 0: in fp32 on CUDA cores
+   * @param sharers warps that a row's keys are divided among
    */
   record Arithmetic(
-      double queryRounding, double probabilityRounding, int keysAtATime, boolean inBlocks) {}
+      double queryRounding, double probabilityRounding, int keysAtATime, int parts, int sharers) {}
 
   /**
    * How far a correct kernel may be from the reference.
@@ -190,22 +190,29 @@ record AttentionCase(
    * {@code (headDim + 3) u} of scale |q| |k|, and 10 u more where it is capped (tanh at 4 ulp). exp
    * turns an absolute error of its argument into a relative one; the difference from the largest
    * score adds 2 u, and each rescaling 5 u. Numerator and denominator both carry that and their
-   * sums.
+   * sums: in fp32 on CUDA cores a rounding each, on tensor cores 22 u for 16 products ({@link
+   * LinearCase.Arithmetic#tensorCores}) in the numerator, and in the denominator a rounding for
+   * each of the four that a lane has of 16 keys; 24 more for putting parts together.
    */
   double bound(Data data, Arithmetic arithmetic) {
     int longest = sequences.stream().mapToInt(Sequence::context).max().orElseThrow();
     double u = 0x1p-24;
-    int cut = arithmetic.inBlocks ? 2 : 1;
+    int dotProduct =
+        arithmetic.parts == 0
+            ? shape.headDim()
+            : 22 * arithmetic.parts * Math.ceilDiv(shape.headDim(), 16);
     double score = shape.scale() * largestNorm(data.qkv) * largestNorm(data.cache.keys());
     double scoreError =
-        score
-            * ((cut * shape.headDim() + 5 + (shape.softCap() > 0 ? 10 : 0)) * u
-                + arithmetic.queryRounding);
+        score * ((dotProduct + 5 + (shape.softCap() > 0 ? 10 : 0)) * u + arithmetic.queryRounding);
     double probability =
         scoreError + (5.0 * Math.ceilDiv(longest, arithmetic.keysAtATime) + 18) * u;
-    int additions = arithmetic.inBlocks ? cut * (Math.ceilDiv(longest, 16) + 24) : longest + 8;
+    int steps = Math.ceilDiv(Math.ceilDiv(longest, 16), arithmetic.sharers) + 1;
+    int additions =
+        arithmetic.parts == 0
+            ? 2 * (longest + 8)
+            : 22 * arithmetic.parts * steps + 24 + 4 * steps + 24;
     return largest(data.cache.values())
-        * (2 * probability + 2 * additions * u + arithmetic.probabilityRounding);
+        * (2 * probability + additions * u + arithmetic.probabilityRounding);
   }
 
   private double largestNorm(Tensor tensor) {

@@ -17,6 +17,7 @@ final class CheckedEmulator {
     Emulator emulator = new Emulator();
     emulator.setOrder("forward");
     emulator.setStreams("late");
+    emulator.setSums("rounded");
     emulator.clearReport();
     return emulator;
   }

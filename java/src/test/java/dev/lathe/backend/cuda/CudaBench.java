@@ -7,7 +7,9 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import jcuda.driver.JCudaDriver;
 
 /**
@@ -20,6 +22,7 @@ final class CudaBench implements AutoCloseable {
   final CudaKernels kernels = new CudaKernels(context);
   private final Arena arena = Arena.ofShared();
   private final List<DevicePointer> allocations = new ArrayList<>();
+  private final Map<Long, Tensor> workspaces = new HashMap<>();
 
   Tensor host(DType dtype, long... shape) {
     return Tensor.of(
@@ -80,6 +83,16 @@ final class CudaBench implements AutoCloseable {
     return host;
   }
 
+  /**
+   * With memory of its own for each product whose columns are divided; the same for the same size.
+   */
+  LinearKernels linearKernels() {
+    return new LinearKernels(
+        kernels,
+        context.limits(),
+        bytes -> workspaces.computeIfAbsent(bytes, size -> device(DType.U8, size)).address());
+  }
+
   int[] downIntegers(Tensor device) {
     return down(device).memory().toArray(ValueLayout.JAVA_INT);
   }
@@ -99,9 +112,16 @@ final class CudaBench implements AutoCloseable {
         : List.of("the device's");
   }
 
+  /**
+   * Sets the order, and with it how tensor cores add: forward as nobody's, in reverse and at random
+   * as those of two generations.
+   */
   static void setOrder(String order) {
     if (CudaDriver.kind().emulated()) {
-      new Emulator().setOrder(order);
+      Emulator emulator = new Emulator();
+      emulator.setOrder(order);
+      emulator.setSums(
+          order.equals("reverse") ? "ampere" : order.startsWith("random") ? "hopper" : "rounded");
     }
   }
 

@@ -5,6 +5,8 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lathe.backend.DeviceMemory;
 import dev.lathe.backend.DeviceTimer;
+import dev.lathe.backend.Epilogue;
+import dev.lathe.backend.Linear;
 import dev.lathe.model.Batch;
 import dev.lathe.model.Decoder;
 import dev.lathe.model.KvCache;
@@ -12,6 +14,7 @@ import dev.lathe.model.KvSequence;
 import dev.lathe.model.TinyModel;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
+import dev.lathe.tensor.Weight;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -115,6 +118,48 @@ class CudaGraphsTest {
     }
   }
 
+  /** Sums of parts lie in a workspace that a graph keeps, and that a larger product replaces. */
+  @Test
+  void productsWithDividedColumnsAreReplayed() {
+    try (CudaBackend backend = CudaBackend.open(true);
+        DeviceMemory memory = backend.allocateMemory();
+        Arena arena = Arena.ofConfined()) {
+      int cols = 2048;
+      Tensor w = memory.tensor(DType.BF16, 64, cols);
+      Tensor x = memory.tensor(DType.F32, 12, cols);
+      Tensor out = memory.tensor(DType.F32, 12, 64);
+      Tensor large = memory.tensor(DType.F32, 16, 64);
+      Tensor largeX = memory.tensor(DType.F32, 16, cols);
+      MemorySegment ones = arena.allocate(w.bytes(), 2);
+      for (long i = 0; i < w.elements(); i++) {
+        ones.setAtIndex(ValueLayout.JAVA_SHORT, i, (short) 0x3f80);
+      }
+      backend.upload(ones, w);
+      Linear layer = Linear.of(new Weight.Dense(w));
+      MemorySegment values = arena.allocate(x.bytes(), 4);
+      MemorySegment result = arena.allocate(out.bytes(), 4);
+      for (int step = 1; step <= 8; step++) {
+        for (long i = 0; i < x.elements(); i++) {
+          values.setAtIndex(ValueLayout.JAVA_FLOAT, i, (float) (step * (i / cols + 1)));
+        }
+        backend.upload(values, x);
+        backend.replayable("product", () -> backend.linear(out, x, layer, Epilogue.STORE));
+        if (step == 4) {
+          backend.linear(large, largeX, layer, Epilogue.STORE); // the workspace moves
+        }
+        backend.download(out, result);
+        for (int i = 0; i < 12 * 64; i++) {
+          assertThat(result.getAtIndex(ValueLayout.JAVA_FLOAT, i))
+              .as("step %d, element %d", step, i)
+              .isEqualTo(step * (i / 64 + 1) * cols);
+        }
+      }
+      // Captured in steps 2 and, since the first graph was forgotten, 6; replayed in 3, 4, 7, 8.
+      assertThat(backend.graphs().captures()).isEqualTo(2);
+      assertThat(backend.graphs().replays()).isEqualTo(4);
+    }
+  }
+
   @Test
   void whatCannotBeReplayedIsRefusedAndTheBackendGoesOn() {
     try (CudaBackend backend = CudaBackend.open(true);
@@ -128,6 +173,21 @@ class CudaGraphsTest {
       assertThatThrownBy(() -> backend.replayable("uploads", uploads))
           .isInstanceOf(IllegalStateException.class)
           .hasMessageContaining("an upload within operations that are to be replayed");
+      backend.replayable("waits", backend::synchronize);
+      assertThatThrownBy(() -> backend.replayable("waits", backend::synchronize))
+          .isInstanceOf(IllegalStateException.class)
+          .hasMessageContaining("waiting for the device within operations");
+      try (DeviceTimer timer = backend.newTimer().orElseThrow()) {
+        Runnable times =
+            () -> {
+              timer.start();
+              timer.stopNanos();
+            };
+        backend.replayable("times", times);
+        assertThatThrownBy(() -> backend.replayable("times", times))
+            .isInstanceOf(IllegalStateException.class)
+            .hasMessageContaining("timing within operations");
+      }
       Runnable doubles = () -> backend.scale(x, 2);
       for (int i = 0; i < 3; i++) {
         backend.replayable("doubles", doubles);

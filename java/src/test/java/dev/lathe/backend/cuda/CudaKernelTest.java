@@ -176,6 +176,19 @@ class CudaKernelTest {
     }
   }
 
+  /** Arguments that were given before one was refused are none of the next launch. */
+  @Test
+  void refusedArgumentLeavesNothingBehind() {
+    try (CudaContext context = CudaContext.open();
+        CudaKernels kernels = new CudaKernels(context);
+        Arena arena = Arena.ofConfined()) {
+      Tensor host = Tensor.of(arena.allocate(4), DType.F32, 1);
+      assertThatThrownBy(() -> kernels.get("rms_norm", "rms_norm_warp_f32").i64(7).pointer(host))
+          .isInstanceOf(IllegalArgumentException.class);
+      assertThat(norm(context, kernels.get("rms_norm", "rms_norm_warp_f32"), 6)).containsOnly(6);
+    }
+  }
+
   private static DevicePointer upload(CudaContext context, float[] values) {
     DevicePointer pointer = new DevicePointer();
     context.check(JCudaDriver.cuMemAlloc(pointer, 4L * values.length), "cuMemAlloc");

@@ -1,5 +1,6 @@
 package dev.lathe.backend.cuda;
 
+import static jcuda.driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.ArrayList;
@@ -53,6 +54,16 @@ class EmulatedDriverTest {
                 "dynamic_shared_one_past", 700, "past the end of the dynamic shared memory of 256"),
             new Fault("misaligned_vector", 716, "misaligned read of 16 bytes"),
             new Fault("uninitialized_shared", 719, "uninitialized read of 4 bytes"),
+            new Fault("stage_refilled_early", 719, "race in shared memory"),
+            new Fault("stage_trusted_to_stay", 719, "uninitialized read of 4 bytes"),
+            new Fault(
+                "stage_zeroed_late",
+                719,
+                "race with a cp.async of 16 bytes: its destination was written before"),
+            new Fault(
+                "copy_source_changed",
+                719,
+                "race with a cp.async of 16 bytes: its source was changed before"),
             new Fault("divergent_shuffle", 702, "deadlock"),
             new Fault("endless_recursion", 714, "stack overflow"));
     List<Arguments> cases = new ArrayList<>();
@@ -96,7 +107,8 @@ class EmulatedDriverTest {
   void controlRightKernelsGiveNoReport(String order) {
     emulator.setOrder(order);
     try (TestDevice device = new TestDevice()) {
-      for (String kernel : List.of("block_sum_right", "warp_barrier_right", "polling_right")) {
+      for (String kernel :
+          List.of("block_sum_right", "warp_barrier_right", "polling_right", "stage_right")) {
         assertThat(CUresult.stringFor(launch(device, kernel, 1))).isEqualTo("CUDA_SUCCESS");
       }
       for (String kernel : List.of("rms_norm_warp_f32", "rms_norm_block_f32")) {
@@ -132,6 +144,37 @@ class EmulatedDriverTest {
       assertThat(launch(device, "endless_polling", 1)).isEqualTo(702);
     }
     assertThat(emulator.lastReport()).contains("kernel endless_polling", "deadlock", "polls with");
+  }
+
+  /** Static and dynamic shared memory share what a block may have, asked for or not. */
+  @Test
+  void staticSharedMemoryCountsBesideTheDynamicOne() {
+    int staticBytes = 1024;
+    for (int most : new int[] {48 << 10, 227 << 10}) {
+      for (int over : new int[] {0, 16}) {
+        emulator.clearReport();
+        try (TestDevice device = new TestDevice()) {
+          CUfunction function = device.function("test/faults", "static_beside_dynamic_shared");
+          int bytes = most - staticBytes + over;
+          if (bytes > 48 << 10) {
+            JCudaDriver.cuFuncSetAttribute(
+                function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, bytes);
+          }
+          int result =
+              device.run(
+                  function,
+                  1,
+                  THREADS,
+                  bytes,
+                  Pointer.to(device.allocate(4L * THREADS)),
+                  Pointer.to(device.upload(new float[THREADS])));
+          assertThat(CUresult.stringFor(result))
+              .as("%d of %d bytes", bytes, most)
+              .isEqualTo(CUresult.stringFor(over == 0 ? 0 : 719));
+          assertThat(emulator.lastReport()).contains(over == 0 ? "" : "shared memory exceeded");
+        }
+      }
+    }
   }
 
   @Test

@@ -4,8 +4,11 @@ package dev.lathe.backend.cuda;
  * Which element of a matrix each lane of a warp holds, as the PTX ISA publishes it for each shape
  * of {@code mma.sync} (section 9.7.14.5, "Matrix Fragments for mma.mMnNkK") and of {@code mma.sp}
  * (9.7.14.6.2). Written from those formulas, shape by shape, and from nothing of the emulator's.
- * The lanes of metadata are published as figures, without a formula: only a real GPU can confirm
- * them.
+ * The lanes of metadata are published as figures, without a formula. They are here as two libraries
+ * that run on GPUs have them, which agree: ELayout in CuTe's mma_traits_sm80_sparse, whose layout
+ * (thread) -> (row, column) is {@code (2, 2, 8) : (16 columns, 0, 1 row)} for 16 bits and {@code
+ * (2, 2, 8) : (8 rows, 32 columns, 1 row)} for 8 bits at k = 64; and CUTLASS's reorder_meta with
+ * the ldmatrix that reads what it wrote, which PyTorch's semi-structured tensors repeat.
  *
  * <p>With groupID = lane / 4 and threadID = lane % 4, element i of a lane's fragment is at (row,
  * column).
@@ -134,9 +137,9 @@ enum Fragments {
 
     @Override
     int metadataLane(int row, int chunk, int selector) {
-      // Of a group's four threads two hold the upper row's columns 0 to 31 and 32 to 63, two the
-      // lower's.
-      return row % 8 * 4 + (row < 8 ? 0 : 2) + (chunk < 8 ? 0 : 1);
+      // Of a group's four threads two hold columns 0 to 31 of the upper row and of the lower one,
+      // two columns 32 to 63.
+      return row % 8 * 4 + (row < 8 ? 0 : 1) + (chunk < 8 ? 0 : 2);
     }
 
     @Override

@@ -189,6 +189,10 @@ class InstructionConformanceTest {
       Case sparse = Case.random(Fragments.SPARSE_HALF_K32, "f16", 0, 5);
       int[] other = run(bench, "mma_sp_m16n8k32_f16_1", withAllMetadata(sparse));
       assertThatThrownBy(() -> sparse.check(other)).isInstanceOf(AssertionError.class);
+
+      Case bytes = Case.random(Fragments.SPARSE_BYTE_K64, "s8", 0, 5);
+      int[] mixed = run(bench, "mma_sp_m16n8k64_s8_", withMiddleLanesSwapped(bytes));
+      assertThatThrownBy(() -> bytes.check(mixed)).isInstanceOf(AssertionError.class);
     }
   }
 
@@ -199,6 +203,16 @@ class InstructionConformanceTest {
       if (lane % 4 >= 2) {
         meta[lane] = 0x44444444;
       }
+    }
+    return new Case(sparse.map(), sparse.type(), 0, sparse.a(), sparse.b(), meta, sparse.c());
+  }
+
+  /** Metadata as if a row's two words were side by side. */
+  private static Case withMiddleLanesSwapped(Case sparse) {
+    int[] meta = sparse.meta().clone();
+    for (int lane = 1; lane < LANES; lane += 4) {
+      meta[lane] = sparse.meta()[lane + 1];
+      meta[lane + 1] = sparse.meta()[lane];
     }
     return new Case(sparse.map(), sparse.type(), 0, sparse.a(), sparse.b(), meta, sparse.c());
   }

@@ -148,7 +148,7 @@ public final class KernelBench {
     Tensor x = tensors.normal(tokens, inputs);
     Tensor deviceX = bench.up(x);
     Tensor result = bench.device(DType.F32, tokens, outputs);
-    LinearKernels kernels = new LinearKernels(bench.kernels, bench.context.limits());
+    LinearKernels kernels = bench.linearKernels();
     kernels.linear(result, deviceX, layers.getLast(), Epilogue.STORE);
     check(format.bench, bench.down(result), x, block);
     time(

@@ -51,6 +51,44 @@ record LinearCase(
     }
   }
 
+  /**
+   * How far sums may be off.
+   *
+   * @param roundings in units of 2^-24 of the sum of {@code |x||w|}
+   * @param rounding with which x times w is rounded before it is added up; 0 where it is not
+   */
+  record Arithmetic(double roundings, double rounding) {
+    /**
+     * In fp32: Higham's bound of a dot product (2002, section 3.1) is {@code n u sum |x||w|}; 4
+     * more for scaling, bias, adding and storing.
+     */
+    static Arithmetic fp32(int cols) {
+      return new Arithmetic(cols + 4, 0);
+    }
+
+    /**
+     * By {@code mma.sync} m16n8k16 of 16-bit numbers, which no hardware rounds one by one. Products
+     * are exact. On compute capability 8.x, 8 of them and the sum so far are added at once, each
+     * cut off 24 bits behind the leading bit of the largest, and the sum is cut off to 24 bits:
+     * {@code (9 2^-24 + 2^-23) S = 11 u S}, S being the sum of magnitudes, which is as large as any
+     * summand and any sum. Two such are an instruction, 22 u. On 9.0 and later it is 16 products
+     * and 25 bits, {@code 17 2^-25 + 2^-23}, less than 11 u; and rounded one by one 16 u. What is
+     * zero loses nothing, nor does a sum beside zeros.
+     *
+     * @param instructions with products that are not zero, one after another in a sum
+     * @param others roundings in fp32 after them
+     * @see <a href="https://doi.org/10.7717/peerj-cs.330">Fasi, Higham, Mikaitis, Pranesh 2021</a>
+     * @see <a href="https://arxiv.org/abs/2403.00232">Li et al. 2024, FTTN</a>
+     */
+    static Arithmetic tensorCores(int instructions, int others, double rounding) {
+      return new Arithmetic(22.0 * instructions + others, rounding);
+    }
+
+    double bound(double products, double others) {
+      return roundings * 0x1p-24 * (products + others) + rounding * products + 0x1p-126;
+    }
+  }
+
   /** On the host. {@code x} and {@code out} are views where there is a gap. */
   record Data(Linear layer, Tensor wholeX, Tensor wholeOut) {}
 
@@ -215,12 +253,9 @@ record LinearCase(
    * Fails where an output is further from the reference than rounding explains, or where anything
    * else changed.
    *
-   * <p>Higham's bound of a dot product (2002, section 3.1): {@code (cols + 4) u sum |x||w|}, the 4
-   * for scaling, bias, adding and storing; and what rounding a factor beforehand adds.
-   *
-   * @param rounding with which x times w is rounded before it is added up; 0 where it is not
+   * @param arithmetic how the kernel computes
    */
-  void assertClose(String what, Tensor actual, Tensor expected, Data data, double rounding) {
+  void assertClose(String what, Tensor actual, Tensor expected, Data data, Arithmetic arithmetic) {
     double[] w = new double[cols];
     for (int r = -gap; r < rows + gap; r++) {
       boolean inside = r >= 0 && r < rows;
@@ -229,7 +264,7 @@ record LinearCase(
       }
       for (int t = 0; t < tokens; t++) {
         long at = t * expected.size(1) + gap + r;
-        double bound = inside ? bound(data, w, r, t, rounding) : 0;
+        double bound = inside ? bound(data, w, r, t, arithmetic) : 0;
         double is = CudaBench.at(actual, at);
         double should = CudaBench.at(expected, at);
         if (!(Math.abs(is - should) <= bound)) {
@@ -241,7 +276,7 @@ record LinearCase(
     }
   }
 
-  private double bound(Data data, double[] w, int row, int token, double rounding) {
+  private double bound(Data data, double[] w, int row, int token, Arithmetic arithmetic) {
     double products = 0;
     for (int c = 0; c < cols; c++) {
       double x = CudaBench.at(data.wholeX, token * data.wholeX.size(1) + gap + c);
@@ -252,7 +287,7 @@ record LinearCase(
             ? Math.abs(CudaBench.at(data.wholeOut, token * data.wholeOut.size(1) + gap + row))
             : 0;
     others += bias ? Math.abs(CudaBench.at(data.layer.bias().orElseThrow(), row)) : 0;
-    return (cols + 4) * 0x1p-24 * (products + others) + rounding * products + 0x1p-126;
+    return arithmetic.bound(products, others);
   }
 
   @Override

@@ -67,6 +67,11 @@ class LinearPlanTest {
       assertThat(plan.sharedBytes()).isLessThanOrEqualTo(c.limits.sharedBytesPerBlock());
       long outputs = plan.xRows() == 0 ? 32 * 64 : 64L * plan.xRows();
       assertThat(plan.blocks() * outputs).isGreaterThanOrEqualTo(c.weight.rows() * tokens);
+      // Each part has a stage at least, and together they are no more than run at once.
+      assertThat((plan.splits() - 1) * 256L).isLessThan(c.weight.cols());
+      assertThat(plan.splits() == 1 ? 0 : plan.blocks() * plan.splits())
+          .isLessThanOrEqualTo(2L * c.limits.multiprocessors());
+      assertThat(plan.splits()).isLessThanOrEqualTo(DeviceLimits.MAX_GRID_YZ);
     }
   }
 
@@ -77,6 +82,27 @@ class LinearPlanTest {
       LinearPlan plan = LinearPlan.of(H200, dense(DType.BF16, shape), 1);
       assertThat(plan.blocks()).isBetween(240L, 2 * 264L);
     }
+  }
+
+  /** Where a batch has fewer tiles than the device runs blocks, it divides columns among more. */
+  @Test
+  void fewTilesDivideTheirColumns() {
+    assertThat(filled(H200, dense(DType.BF16, new long[] {2048, 2048}), 16)).isEqualTo(32 * 4);
+    assertThat(filled(H200, dense(DType.BF16, new long[] {2048, 8192}), 32)).isEqualTo(32 * 8);
+    assertThat(filled(H200, int8(new long[] {2048, 2048}, 2048), 16)).isEqualTo(32 * 4);
+    assertThat(filled(H200, int8(new long[] {3072, 2048}, 64), 32)).isEqualTo(48 * 2);
+    assertThat(filled(SMALL, dense(DType.F16, new long[] {512, 4096}), 16)).isEqualTo(8 * 3);
+    // Enough tiles, too few columns, or F32: nothing is divided.
+    assertThat(filled(H200, dense(DType.BF16, new long[] {16_384, 2048}), 16)).isEqualTo(256);
+    assertThat(filled(H200, dense(DType.BF16, new long[] {64, 1023}), 16)).isEqualTo(1);
+    assertThat(TilePlan.of(H200, dense(DType.F32, new long[] {64, 8192}), 16).splits()).isOne();
+  }
+
+  private static long filled(DeviceLimits limits, Weight weight, long tokens) {
+    TilePlan plan = TilePlan.of(limits, weight, tokens);
+    assertThat(plan.partialFloats(tokens, weight.rows()))
+        .isEqualTo(plan.splits() == 1 ? 0 : plan.splits() * tokens * weight.rows());
+    return plan.blocks() * plan.splits();
   }
 
   /** A group that ends within a lane's bytes can't be scaled with them. */

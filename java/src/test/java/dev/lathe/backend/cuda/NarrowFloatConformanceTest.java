@@ -92,7 +92,7 @@ class NarrowFloatConformanceTest {
     }
     int[] actual;
     try (CudaBench bench = new CudaBench()) {
-      Tensor out = bench.device(DType.I32, 14L * COUNT);
+      Tensor out = bench.device(DType.I32, 15L * COUNT);
       bench
           .kernels
           .get("test/conformance", "half_arithmetic")
@@ -134,7 +134,16 @@ class NarrowFloatConformanceTest {
       float wide = Float.intBitsToFloat((x[i] << 16) | y[i]);
       double nearest = Math.rint(wide);
       same(Float.isNaN(wide) ? 0 : (int) nearest, actual[13 * COUNT + i], "integer", i);
+      int pair = actual[14 * COUNT + i];
+      same(finite(wide), narrow(Format.BFLOAT16, pair & 0xffff), "finite", i);
+      same(finite(-wide), narrow(Format.BFLOAT16, pair >>> 16), "finite, second", i);
     }
+  }
+
+  /** Rounded to bfloat16, the largest number instead of an infinity. */
+  private static int finite(float x) {
+    int rounded = Format.BFLOAT16.round(x);
+    return (rounded & 0x7fff) == 0x7f80 ? rounded - 1 : rounded;
   }
 
   private static void same(int expected, int actual, String what, int pattern) {

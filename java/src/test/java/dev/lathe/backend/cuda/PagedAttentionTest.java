@@ -4,9 +4,11 @@ import static dev.lathe.backend.cuda.AttentionCase.chunk;
 import static dev.lathe.backend.cuda.AttentionCase.decode;
 import static dev.lathe.backend.cuda.AttentionCase.prefill;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.lathe.backend.KvLayer;
+import dev.lathe.error.LatheException;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
 import java.util.ArrayList;
@@ -177,7 +179,62 @@ class PagedAttentionTest {
           c.toString(),
           bench.down(out),
           c.expected(bench, data),
-          c.bound(data, new AttentionCase.Arithmetic(0x1p-22, 0x1p-22, 16, true)));
+          c.bound(data, new AttentionCase.Arithmetic(0x1p-22, 0x1p-22, 16, 2, 1)));
+    }
+  }
+
+  /**
+   * Each of output, queries, keys and values in turn starts one element behind a multiple of 16
+   * bytes, in decode and in prefill.
+   */
+  @ParameterizedTest
+  @CsvSource({"F16, 64", "BF16, 32", "F32, 16"})
+  void memoryMayStartAnywhere(DType type, int headDim) {
+    for (AttentionCase c :
+        List.of(
+            AttentionCase.of(4, 2, headDim, type, 16, decode(40), decode(17)),
+            AttentionCase.of(4, 2, headDim, type, 16, prefill(70)))) {
+      for (int shifted = 0; shifted < 4; shifted++) {
+        try (CudaBench bench = new CudaBench()) {
+          AttentionCase.Data data = c.make(bench);
+          RowTensors tensors = new RowTensors(bench, c);
+          DeviceLimits limits = bench.context.limits();
+          AttentionKernels kernels = new AttentionKernels(bench.kernels, limits);
+          Tensor out = tensors.device(shifted == 0, data.qkv().size(0), 4L * headDim);
+          kernels.attention(
+              out,
+              tensors.up(data.qkv(), shifted == 1),
+              c.shape(),
+              new KvLayer(
+                  tensors.up(data.cache().keys(), shifted == 2),
+                  tensors.up(data.cache().values(), shifted == 3)),
+              AttentionCase.up(bench, data.batch()),
+              bench.device(DType.U8, kernels.workspaceBytes(c.shape(), type)));
+          AttentionPlan general =
+              AttentionPlan.general(limits, c.shape(), type, c.sizes(data.batch()));
+          AttentionCase.assertClose(
+              c + ", shifted " + shifted,
+              bench.down(out),
+              c.expected(bench, data),
+              c.bound(data, arithmetic(general, type)));
+        }
+      }
+    }
+  }
+
+  /** The kernels that write two columns at a time do fault there. */
+  @Test
+  void canaryMisalignedOutputIsCaught() {
+    CheckedEmulator.fresh();
+    AttentionCase c = AttentionCase.of(2, 1, 64, DType.BF16, 16, prefill(70));
+    try (CudaBench bench = new CudaBench()) {
+      AttentionCase.Data data = c.make(bench);
+      Tensor out = new RowTensors(bench, c).device(true, data.qkv().size(0), 128);
+      AttentionPlan plan =
+          AttentionPlan.of(bench.context.limits(), c.shape(), c.type(), c.sizes(data.batch()));
+      assertThatThrownBy(() -> bench.down(run(bench, c, data, plan, out)))
+          .isInstanceOf(LatheException.class)
+          .hasMessageContaining("misaligned write of 8 bytes");
     }
   }
 
@@ -228,7 +285,7 @@ class PagedAttentionTest {
             c.toString(),
             actual,
             c.expected(bench, data),
-            c.bound(data, new AttentionCase.Arithmetic(0, 0, 1, false)));
+            c.bound(data, new AttentionCase.Arithmetic(0, 0, 1, 0, 1)));
         return false;
       } catch (AssertionError e) {
         return true;
@@ -275,13 +332,23 @@ class PagedAttentionTest {
                 launch -> launch.module().equals("paged_attention_general") ? launch.step() : 16)
             .min()
             .orElseThrow();
-    return new AttentionCase.Arithmetic(rounding, rounding, keysAtATime, !general);
+    // What is not general has a part or two, and in decode four warps share a row's keys.
+    boolean prefill = modules.contains("paged_attention_prefill");
+    boolean decode = modules.contains("paged_attention_decode");
+    int parts = decode || (prefill && type == DType.F16) ? 2 : prefill ? 1 : 0;
+    return new AttentionCase.Arithmetic(
+        rounding, rounding, keysAtATime, general ? 0 : parts, decode && !prefill ? 4 : 1);
   }
 
   private static Tensor run(
       CudaBench bench, AttentionCase c, AttentionCase.Data data, AttentionPlan plan) {
     Tensor out =
         bench.device(DType.F32, data.qkv().size(0), (long) c.shape().heads() * c.shape().headDim());
+    return bench.down(run(bench, c, data, plan, out));
+  }
+
+  private static Tensor run(
+      CudaBench bench, AttentionCase c, AttentionCase.Data data, AttentionPlan plan, Tensor out) {
     Tensor workspace = bench.device(DType.F32, plan.partialFloats(c.shape()));
     new AttentionKernels(bench.kernels, bench.context.limits())
         .run(
@@ -292,6 +359,6 @@ class PagedAttentionTest {
             new KvLayer(bench.up(data.cache().keys()), bench.up(data.cache().values())),
             AttentionCase.up(bench, data.batch()),
             workspace);
-    return bench.down(out);
+    return out;
   }
 }

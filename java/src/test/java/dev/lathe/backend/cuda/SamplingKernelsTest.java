@@ -62,6 +62,17 @@ class SamplingKernelsTest {
     assertArgmax(values, rows.length, CudaBench.orders().getFirst());
   }
 
+  /** More than a grid has in y and z. */
+  @Test
+  void argmaxOfManyRows() {
+    int rows = DeviceLimits.MAX_GRID_YZ + 2;
+    float[] values = new float[2 * rows];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = Integer.reverse(i * 0x9e3779b9);
+    }
+    assertArgmax(values, rows, CudaBench.orders().getFirst());
+  }
+
   private static void assertArgmax(float[] values, int rows, String order) {
     CudaBench.setOrder(order);
     try (CudaBench bench = new CudaBench();
