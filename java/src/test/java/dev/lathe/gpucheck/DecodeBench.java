@@ -43,7 +43,7 @@ public final class DecodeBench {
   }
 
   private static void run(Items items, String model, String name, boolean tiny) {
-    try (OpenedBackend opened = Backends.open("cuda", 0, "native");
+    try (OpenedBackend opened = Backends.open("cuda", 0, "auto");
         Checkpoint checkpoint = Checkpoints.open(Path.of(model));
         Tokenizer tokenizer = Tokenizers.load(checkpoint);
         Decoder decoder = Decoder.load(checkpoint, opened.backend())) {
