@@ -24,7 +24,7 @@ class AsksTest {
     for (String row : rows) {
       timings.add(ReportTest.timing(row));
     }
-    return new Findings(timings, OptionalDouble.empty(), OptionalDouble.empty(), gaps);
+    return new Findings(timings, OptionalDouble.empty(), Map.of(), gaps);
   }
 
   private static Status status(Findings findings, String ask) {

@@ -7,6 +7,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.stream.DoubleStream;
+import java.util.stream.Stream;
 import tools.jackson.databind.JsonNode;
 
 /**
@@ -14,14 +16,15 @@ import tools.jackson.databind.JsonNode;
  *
  * @param timings every row
  * @param doctorGbs bandwidth that {@code doctor} measured, for where no row has it
- * @param doctorTflops F32 arithmetic that it measured
+ * @param doctorTflops arithmetic that it measured, by its type: {@code f32}, {@code bf16}, {@code
+ *     int8}
  * @param hostGapPercent by model, as {@code profile} says: the part of the time between decode
  *     steps in which the GPU waits for the host
  */
 record Findings(
     List<Timing> timings,
     OptionalDouble doctorGbs,
-    OptionalDouble doctorTflops,
+    Map<String, Double> doctorTflops,
     Map<String, Double> hostGapPercent) {
 
   static final String READ = "read_f32";
@@ -40,10 +43,15 @@ record Findings(
       }
     }
     return new Findings(
-        timings,
-        doctor(doctor, "peak_bandwidth_gbs"),
-        doctor(doctor, "peak_tflops"),
-        Map.copyOf(gaps));
+        timings, doctor(doctor, "peak_bandwidth_gbs"), tflops(doctor), Map.copyOf(gaps));
+  }
+
+  private static Map<String, Double> tflops(JsonNode doctor) {
+    Map<String, Double> tflops = new LinkedHashMap<>();
+    Map.of("f32", "peak_tflops", "bf16", "peak_bf16_tensor_tflops", "int8", "peak_int8_tensor_tops")
+        .forEach((arithmetic, key) ->
+            doctor(doctor, key).ifPresent(peak -> tflops.put(arithmetic, peak)));
+    return Map.copyOf(tflops);
   }
 
   private static OptionalDouble doctor(JsonNode doctor, String key) {
@@ -72,17 +80,15 @@ record Findings(
     return rows.isPresent() ? rows : doctorGbs;
   }
 
-  /** The most that any row of this arithmetic reached in this run, whoever computed it. */
+  /** The most that this arithmetic reached in this run, in any row or in what doctor measured. */
   OptionalDouble peakTflops(String arithmetic) {
-    OptionalDouble rows =
+    DoubleStream rows =
         timings.stream()
             .filter(t -> !arithmetic.isEmpty() && t.arithmetic().equals(arithmetic))
-            .flatMapToDouble(t -> t.teraflopsPerSecond().stream())
-            .max();
-    if (arithmetic.equals("f32") && doctorTflops.isPresent()) {
-      return OptionalDouble.of(Math.max(rows.orElse(0), doctorTflops.getAsDouble()));
-    }
-    return rows;
+            .flatMapToDouble(t -> t.teraflopsPerSecond().stream());
+    return DoubleStream.concat(
+            rows, Stream.ofNullable(doctorTflops.get(arithmetic)).mapToDouble(peak -> peak))
+        .max();
   }
 
   /**

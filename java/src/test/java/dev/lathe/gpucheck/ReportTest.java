@@ -92,9 +92,11 @@ class ReportTest {
                     "{'bench': 'm', 'shape': 's', 'samples_us': [10], 'flops': 8000000000, 'arithmetic': 'bf16'}",
                     "{'bench': 'm', 'shape': 's', 'side': 'cublas', 'samples_us': [8], 'flops': 8000000000, 'arithmetic': 'bf16'}",
                     "{'bench': 'i', 'shape': 's', 'samples_us': [8], 'flops': 8000000000, 'arithmetic': 'fp4'}")),
-            json("{'backends': [{'name': 'cuda', 'peak_bandwidth_gbs': 9}]}"));
+            json(
+                "{'backends': [{'name': 'cuda', 'peak_bandwidth_gbs': 9, 'peak_tflops': 60, 'peak_bf16_tensor_tflops': 900}]}"));
     assertThat(findings.readGbs()).hasValue(4000); // the row's, not doctor's
     assertThat(findings.peakTflops("bf16")).hasValue(1000);
+    assertThat(findings.peakTflops("f32")).hasValue(60);
     assertThat(findings.peakTflops("int8")).isEmpty();
     List<Timing> rows = findings.timings();
     assertThat(findings.floorMicros(rows.get(1))).hasValue(5);
