@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.join(HERE, "standin"))
 
 import torch
 import torch_peers
-from timing import Case, measure
+from timing import WARM_UPS, Case, measure
 
 
 def run(*arguments, done=()):
@@ -52,7 +52,7 @@ class PeersTest(unittest.TestCase):
         self.assertLessEqual({
             "linear_bf16 4096 x 4096 x 4096", "linear_bf16 8192 x 8192 x 8192", "linear_w8a8 4096 x 4096 x 4096",
             "linear_bf16 1 x 28672 x 8192", "attention_decode_bf16 32 x 4096, 32/8 heads of 128",
-            "decode_bf16 llama-3.2-1b", "decode_bf16_transformers llama-3.2-1b", "decode_bf16 llama-3.1-8b",
+            "decode_bf16 llama-3.2-1b", "decode_bf16_transformers llama-3.2-1b",
         }, names)
 
     def test_what_is_done_is_not_run_again(self):
@@ -69,7 +69,7 @@ class PeersTest(unittest.TestCase):
         self.assertEqual((len(times), graphed), (4, True))
         self.assertEqual(set(used), set(range(7)))
         self.assertEqual(calls % 7, 0)
-        self.assertEqual(torch.calls.count("replay"), 5)  # one to warm up
+        self.assertEqual(torch.calls.count("replay"), 4 + WARM_UPS)
 
     def test_copies_exceed_the_cache(self):
         small = Case("b", "s", 1 << 20, 0, None)

@@ -33,13 +33,13 @@ def asked(shapes, tiny):
         *linear.bf16(wide),
         *attention.decodes([s for s in shapes["attention_decode"] if s.get("asked")]),
         *decode.cases("llama-3.2-1b", tiny),
-        decode.plain_case("llama-3.1-8b", tiny),
     ]
 
 
 def rest(shapes, tiny):
     others = [s for s in shapes["linear"] if "asked" not in s]
     return [
+        decode.plain_case("llama-3.1-8b", tiny),
         *linear.read(shapes["linear"]),
         *linear.bf16(others),
         *attention.decodes([s for s in shapes["attention_decode"] if not s.get("asked")]),

@@ -89,13 +89,16 @@ final class ItemRunner {
     Map<String, String> environment = new HashMap<>(part.environment());
     environment.put(Items.DONE_VARIABLE, done.toString());
     Duration limit = left();
-    try (PartProcess process = new PartProcess(part.command(), environment, scratch)) {
-      Reading reading = new Reading(process);
-      Ended ended = reading.read(limit);
-      log.spent(process.seconds());
-      return ended;
+    PartProcess started;
+    try {
+      started = new PartProcess(part.command(), environment, scratch);
     } catch (IOException e) {
       return new Ended(How.MISSING, String.valueOf(e.getMessage()), "");
+    }
+    try (PartProcess process = started) {
+      Ended ended = new Reading(process).read(limit);
+      log.spent(process.seconds());
+      return ended;
     }
   }
 

@@ -37,6 +37,10 @@ final class BenchLines {
   private static final int CACHES = 8;
   private static final int SAMPLES = 31;
   private static final double SAMPLE_MICROS = 2000;
+
+  /** Some 50 ms: clocks of a device that waited for data take a while to rise. */
+  private static final int WARM_UPS = 14;
+
   private static final int MOST_LAUNCHES = 4000;
   private static final int MOST_COPIES = 512;
   private static final JsonMapper JSON = JsonMapper.builder().build();
@@ -127,8 +131,8 @@ final class BenchLines {
       int samples = tiny ? 2 : SAMPLES;
       List<List<int[]>> spans = new ArrayList<>();
       sides.forEach(_ -> spans.add(new ArrayList<>()));
-      // The first round just runs, the second is captured and launched, the third warms up.
-      for (int sample = -3; sample < samples; sample++) {
+      // The first round just runs, the second is captured and launched, the others warm up.
+      for (int sample = tiny ? -3 : -WARM_UPS; sample < samples; sample++) {
         for (int s = 0; s < sides.size(); s++) {
           Side side = sides.get(s);
           int count = launches.get(s);

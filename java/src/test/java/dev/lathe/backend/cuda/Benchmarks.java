@@ -17,8 +17,6 @@ import java.util.Optional;
  * reaches is measured in each process, since all others are held against it.
  */
 public final class Benchmarks {
-  private static final int WARM_UPS = 400;
-
   private final Items items;
   private final boolean tiny;
 
@@ -88,11 +86,6 @@ public final class Benchmarks {
                       .i64(bytes / 16)
                       .i32(1)
                       .launch(blocks, 1, 1, threads, 0));
-      // An idle device's clocks take a while to rise.
-      for (int i = 0; i < (tiny ? 1 : WARM_UPS); i++) {
-        side.launch().accept(0);
-      }
-      bench.context.synchronize();
       lines.time(bytes + " bytes", List.of(side));
     }
   }
