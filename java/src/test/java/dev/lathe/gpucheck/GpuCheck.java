@@ -80,7 +80,7 @@ final class GpuCheck {
     boolean first = true;
     for (Part part : parts) {
       Optional<Outcome> before = Optional.ofNullable(known.get(part.id()));
-      if (before.filter(GpuCheck::stands).isPresent()) {
+      if (!options.wants(part) || before.filter(GpuCheck::stands).isPresent()) {
         continue;
       }
       if (part.missing().isEmpty() && !first && !fits(part, store, deadline)) {
@@ -98,21 +98,22 @@ final class GpuCheck {
     Path written = write(report, store);
     say("written: " + written + " and .json");
     report.asks().forEach(verdict -> say("asked: " + verdict.line()));
-    return verdict(report.outcomes(), report.left());
+    List<Part> wanted = parts.stream().filter(options::wants).toList();
+    return verdict(outcomes(wanted, known), left(wanted, known));
   }
 
   /** What is known of a part before this call runs it. */
   private Optional<Outcome> known(Store store, Part part) throws IOException {
-    if (options.fresh()) {
+    if (options.fresh() && options.wants(part)) {
       store.forget(part);
       return Optional.empty();
     }
     Optional<Outcome> outcome = store.find(part);
     if (part.kind() != Part.Kind.ITEMS) {
-      return options.again() ? outcome.filter(o -> !o.bad()) : outcome;
+      return options.again() && options.wants(part) ? outcome.filter(o -> !o.bad()) : outcome;
     }
     ItemLog items = store.items(part);
-    if (options.again() && outcome.map(Outcome::bad).orElse(true)) {
+    if (options.again() && options.wants(part) && outcome.map(Outcome::bad).orElse(true)) {
       items.forgetFailures();
       outcome = Optional.empty();
     }
@@ -145,12 +146,30 @@ final class GpuCheck {
     return needed.compareTo(deadline.left()) <= 0;
   }
 
+  /** Of everything that is known of this commit, whatever this call was asked for. */
   private Report report(Machine machine, List<Part> parts, Map<String, Outcome> known) {
-    List<Outcome> outcomes =
-        parts.stream().map(part -> known.get(part.id())).filter(Objects::nonNull).toList();
-    long done = outcomes.stream().filter(o -> o.status() != Outcome.Status.UNFINISHED).count();
     String date = LocalDate.now(ZoneOffset.UTC).toString();
-    return new Report(machine, commit, date, outcomes, Math.toIntExact(parts.size() - done));
+    List<Part> all =
+        parts.stream()
+            .filter(part ->
+                options.wants(part)
+                    || known.containsKey(part.id())
+                    || !(part.group().equals("sanitize") || part.ofSomeTests()))
+            .toList();
+    return new Report(machine, commit, date, outcomes(all, known), left(all, known));
+  }
+
+  private static List<Outcome> outcomes(List<Part> parts, Map<String, Outcome> known) {
+    return parts.stream().map(part -> known.get(part.id())).filter(Objects::nonNull).toList();
+  }
+
+  /** How many of the parts are not done. */
+  private static int left(List<Part> parts, Map<String, Outcome> known) {
+    long done =
+        outcomes(parts, known).stream()
+            .filter(o -> o.status() != Outcome.Status.UNFINISHED)
+            .count();
+    return Math.toIntExact(parts.size() - done);
   }
 
   private Path write(Report report, Store store) throws IOException {

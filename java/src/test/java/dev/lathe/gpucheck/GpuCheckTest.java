@@ -103,10 +103,12 @@ class GpuCheckTest {
 
     Ended whole = check(few[0], few[1], few[2], "instructions,tests,bench,peers");
     assertThat(whole.code()).as(whole.err()).isZero();
-    assertThat(whole.report().get("complete").booleanValue()).isTrue();
-    assertThat(whole.part("instructions.conformance").get("tests").get("run").intValue())
+    // Some tests are not all, and models were not asked for.
+    assertThat(whole.report().get("complete").booleanValue()).isFalse();
+    String some = " of BenchLinesTest|NarrowFloat";
+    assertThat(whole.part("instructions.conformance" + some).get("tests").get("run").intValue())
         .isPositive();
-    assertThat(whole.part("tests.cuda").get("tests").get("run").intValue()).isEqualTo(3);
+    assertThat(whole.part("tests.cuda" + some).get("tests").get("run").intValue()).isEqualTo(3);
     for (String part : List.of("bench.asked", "bench.rest", "peers.asked", "peers.rest")) {
       assertThat(whole.part(part).get("data").size()).as(part).isGreaterThan(4);
     }

@@ -92,7 +92,9 @@ public final class Items {
 
   void print(ObjectNode line) {
     out.println(line);
-    out.flush();
+    if (out.checkError()) {
+      System.exit(1); // whoever started this has gone, and would start another beside it
+    }
   }
 
   static ObjectNode object() {

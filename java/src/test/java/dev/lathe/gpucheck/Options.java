@@ -78,10 +78,14 @@ record Options(
         out.toAbsolutePath());
   }
 
+  /** Whether this call is to run it. */
   boolean wants(Part part) {
-    return only.isEmpty()
-        ? !part.group().equals("sanitize") || sanitize
-        : only.contains(part.group()) || only.contains(part.id());
+    boolean chosen =
+        only.isEmpty()
+            ? !part.group().equals("sanitize") || sanitize
+            : only.contains(part.group()) || only.contains(part.id());
+    // All classes in one process, and some of them, are two parts: one is no proof of the other.
+    return chosen && part.ofSomeTests() == (tests.isPresent() && part.ofTests());
   }
 
   boolean wantsTest(String className) {

@@ -24,6 +24,9 @@ record Part(
     Time time,
     String missing) {
 
+  /** In the name of a part of some classes of tests: behind it stands of which. */
+  static final String SOME = " of ";
+
   /** What a part prints. */
   enum Kind {
     /**
@@ -63,5 +66,15 @@ record Part(
 
   String id() {
     return group + "." + name;
+  }
+
+  /** Classes of tests in one process. */
+  boolean ofTests() {
+    return group.equals("instructions") || group.equals("tests");
+  }
+
+  /** Only some of the classes. */
+  boolean ofSomeTests() {
+    return ofTests() && name.contains(SOME);
   }
 }

@@ -31,23 +31,13 @@ final class Plan {
     this.emulated = options.emulated();
   }
 
+  /** Whether this call runs them or not; those of some tests only where these were asked for. */
   List<Part> parts() {
     List<Part> parts = new ArrayList<>();
-    List<String> classes = TestClasses.tagged("cuda").stream().filter(options::wantsTest).toList();
-    parts.add(
-        tests(
-            "instructions",
-            "conformance",
-            List.of(),
-            classes.stream().filter(Plan::ofInstructions).toList(),
-            emulated ? Time.seconds(30, 300, 600) : Time.seconds(15, 30, 120)));
-    parts.add(
-        tests(
-            "tests",
-            "cuda",
-            List.of(),
-            classes.stream().filter(name -> !ofInstructions(name)).toList(),
-            emulated ? Time.seconds(300, 600, 3600) : Time.seconds(90, 40, 420)));
+    List<String> classes = TestClasses.tagged("cuda");
+    List<String> some = classes.stream().filter(options::wantsTest).toList();
+    tests(parts, "", classes);
+    options.tests().ifPresent(pattern -> tests(parts, Part.SOME + pattern, some));
     parts.add(
         java(
             "bench",
@@ -75,9 +65,27 @@ final class Plan {
             emulated ? "embedded" : "synthetic:llama-3.2-1b:int8",
             emulated ? Time.seconds(10, 0, 300) : Time.seconds(15, 0, 120)));
     for (String tool : List.of("memcheck", "racecheck")) {
-      classes.forEach(name -> parts.add(sanitized(tool, name)));
+      some.forEach(name -> parts.add(sanitized(tool, name)));
     }
-    return parts.stream().filter(options::wants).toList();
+    return List.copyOf(parts);
+  }
+
+  /** Those of instructions, and all others. */
+  private void tests(List<Part> parts, String which, List<String> classes) {
+    parts.add(
+        tests(
+            "instructions",
+            "conformance" + which,
+            List.of(),
+            classes.stream().filter(Plan::ofInstructions).toList(),
+            emulated ? Time.seconds(30, 300, 600) : Time.seconds(15, 30, 120)));
+    parts.add(
+        tests(
+            "tests",
+            "cuda" + which,
+            List.of(),
+            classes.stream().filter(name -> !ofInstructions(name)).toList(),
+            emulated ? Time.seconds(300, 600, 3600) : Time.seconds(90, 40, 420)));
   }
 
   /** Decoding, and what profile says of it. */

@@ -159,12 +159,15 @@ class ReportTest {
     assertThat(options.budget()).contains(Duration.ofSeconds(570));
     assertThat(options.wants(part("bench", "asked"))).isTrue();
     assertThat(options.wants(part("bench", "rest"))).isFalse();
-    assertThat(options.wants(part("tests", "cuda"))).isTrue();
+    assertThat(options.wants(part("tests", "cuda of Row"))).isTrue();
+    assertThat(options.wants(part("tests", "cuda"))).isFalse();
     assertThat(options.wants(part("models", "x"))).isFalse();
     assertThat(options.wantsTest("dev.lathe.backend.cuda.GatherRowsKernelTest")).isTrue();
     assertThat(options.wantsTest("dev.lathe.backend.cuda.NormKernelsTest")).isFalse();
     Part sanitize = part("sanitize", "memcheck.A");
     assertThat(Options.parse(List.of(), root).wants(sanitize)).isFalse();
+    assertThat(Options.parse(List.of(), root).wants(part("tests", "cuda"))).isTrue();
+    assertThat(Options.parse(List.of(), root).wants(part("tests", "cuda of Row"))).isFalse();
     assertThat(Options.parse(List.of("--sanitize"), root).wants(sanitize)).isTrue();
     assertThat(Options.parse(List.of("--sanitize"), root).wants(part("tests", "cuda"))).isTrue();
     assertThat(Options.parse(List.of("--only", "sanitize"), root).wants(sanitize)).isTrue();

@@ -9,6 +9,7 @@ import java.time.Duration;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
+import java.util.regex.Pattern;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
@@ -93,8 +94,11 @@ final class Store {
     return folder.resolve(safe(part.id()) + ".json");
   }
 
+  /** A file's name; no two parts have the same. */
   private static String safe(String id) {
-    return id.replaceAll("[^A-Za-z0-9._-]", "_");
+    return Pattern.compile("[^A-Za-z0-9._-]")
+        .matcher(id)
+        .replaceAll(match -> "%%%04x".formatted((int) match.group().charAt(0)));
   }
 
   /** Where a part may write; empty. */
