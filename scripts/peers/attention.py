@@ -3,8 +3,12 @@
 from timing import Case
 
 
-def run(shapes):
-    return [decode(s) for s in shapes["attention_decode"]] + [prefill(s) for s in shapes["attention_prefill"]]
+def decodes(shapes):
+    return [decode(s) for s in shapes]
+
+
+def prefills(shapes):
+    return [prefill(s) for s in shapes]
 
 
 def name(shape):
@@ -34,7 +38,7 @@ def decode(shape):
         return lambda i: scaled_dot_product_attention(query, *pairs[i], enable_gqa=True)
 
     return Case("attention_decode_bf16", name(shape), keys_and_values + 2 * 2 * b * h * d, 4 * b * h * t * d, prepare,
-                input_bytes=keys_and_values)
+                "bf16", input_bytes=keys_and_values)
 
 
 def prefill(shape):
@@ -50,4 +54,4 @@ def prefill(shape):
 
     # Causal: half of the square.
     return Case("attention_prefill_bf16", name(shape), 2 * b * t * d * (2 * h + 2 * g), 2 * b * h * t * (t + 1) * d,
-                prepare)
+                prepare, "bf16")

@@ -16,9 +16,9 @@ def flops(shape):
     return 2 * m * n * k
 
 
-def read(shapes):
+def read(linear):
     """A reduction, which reads and hardly writes: a ceiling of PyTorch's own."""
-    largest = max(s["outputs"] * s["inputs"] for s in shapes["linear"])
+    largest = max(s["outputs"] * s["inputs"] for s in linear)
     count = largest * 2
 
     def prepare(copies):
@@ -32,7 +32,7 @@ def read(shapes):
 
 def bf16(shapes):
     cases = []
-    for shape in shapes["linear"]:
+    for shape in shapes:
         m, n, k = sizes(shape)
 
         def prepare(copies, m=m, n=n, k=k):
@@ -42,15 +42,20 @@ def bf16(shapes):
             weights = [torch.randn(n, k, dtype=torch.bfloat16, device="cuda") for _ in range(copies)]
             return lambda i: torch.matmul(x, weights[i].t())
 
-        cases.append(Case("linear_bf16", name(shape), 2 * (m * k + n * k + m * n), flops(shape), prepare,
+        cases.append(Case("linear_bf16", name(shape), 2 * (m * k + n * k + m * n), flops(shape), prepare, "bf16",
                           input_bytes=2 * n * k))
     return cases
 
 
 def int8(shapes):
+    """Products, and whole layers, whose compilation takes seconds each."""
+    return int8_products(shapes) + int8_layers(shapes)
+
+
+def int8_products(shapes):
     """_int_mm: INT8 by INT8 into INT32, without the scales that a model needs after it; it wants more than 16 tokens."""
     cases = []
-    for shape in shapes["linear"]:
+    for shape in shapes:
         m, n, k = sizes(shape)
 
         def prepare(copies, m=m, n=n, k=k):
@@ -60,18 +65,25 @@ def int8(shapes):
             weights = [torch.randint(-127, 128, (n, k), dtype=torch.int8, device="cuda") for _ in range(copies)]
             return lambda i: torch._int_mm(x, weights[i].t())
 
-        cases.append(Case("linear_w8a8", name(shape), m * k + n * k + 4 * m * n, flops(shape), prepare,
+        cases.append(Case("linear_w8a8", name(shape), m * k + n * k + 4 * m * n, flops(shape), prepare, "int8",
                           input_bytes=n * k))
+    return cases
 
-        # Activations quantized by token before, scales by token and channel after: what a layer takes in all.
-        def prepare_whole(copies, m=m, n=n, k=k):
+
+def int8_layers(shapes):
+    """Activations quantized by token before, scales by token and channel after: what a layer takes in all."""
+    cases = []
+    for shape in shapes:
+        m, n, k = sizes(shape)
+
+        def prepare(copies, m=m, n=n, k=k):
             import torch
 
             x = torch.randn(m, k, dtype=torch.bfloat16, device="cuda")
             weights = [torch.randint(-127, 128, (n, k), dtype=torch.int8, device="cuda") for _ in range(copies)]
             scales = torch.rand(n, dtype=torch.float32, device="cuda")
 
-            @torch.compile
+            @torch.compile(dynamic=False)
             def layer(x, weight, scales):
                 scale = x.abs().amax(dim=1, keepdim=True).float() / 127
                 quantized = (x.float() / scale).round().clamp(-127, 127).to(torch.int8)
@@ -79,7 +91,7 @@ def int8(shapes):
 
             return lambda i: layer(x, weights[i], scales)
 
-        cases.append(Case("linear_w8a8_layer", name(shape), 2 * m * k + n * k + 2 * m * n, flops(shape), prepare_whole,
+        cases.append(Case("linear_w8a8_layer", name(shape), 2 * m * k + n * k + 2 * m * n, flops(shape), prepare, "int8",
                           input_bytes=n * k))
     return cases
 
@@ -88,7 +100,7 @@ def int4(shapes):
     """_weight_int4pack_mm: groups of 128 with BF16 scales and zero points."""
     group = 128
     cases = []
-    for shape in shapes["linear"]:
+    for shape in shapes:
         m, n, k = sizes(shape)
 
         def prepare(copies, m=m, n=n, k=k):
@@ -106,14 +118,14 @@ def int4(shapes):
 
         scale_bytes = 4 * n * (k // group)
         cases.append(Case("linear_w4a16", name(shape), 2 * m * k + n * k // 2 + scale_bytes + 2 * m * n, flops(shape),
-                          prepare, input_bytes=n * k // 2))
+                          prepare, "bf16", input_bytes=n * k // 2))
     return cases
 
 
 def sparse24(shapes):
     """Semi-structured 2:4 weights in BF16: half of the values, and two bits for the place of each."""
     cases = []
-    for shape in shapes["linear"]:
+    for shape in shapes:
         m, n, k = sizes(shape)
 
         def prepare(copies, m=m, n=n, k=k):
@@ -132,5 +144,5 @@ def sparse24(shapes):
 
         stored = n * k + n * k // 8
         cases.append(Case("linear_bf16_24", name(shape), 2 * m * k + stored + 2 * m * n, flops(shape), prepare,
-                          input_bytes=stored))
+                          "bf16", input_bytes=stored))
     return cases

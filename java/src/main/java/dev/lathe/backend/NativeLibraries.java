@@ -26,6 +26,7 @@ public final class NativeLibraries {
   private static final String ROOT = "/dev/lathe/native/";
   private static final String PROPERTIES = "build.properties";
   private static final String MISSING = "missing: ";
+  private static final String BUILT = "built:";
 
   private NativeLibraries() {}
 
@@ -66,22 +67,39 @@ public final class NativeLibraries {
    * it was.
    */
   public static String whyMissing(String component) {
-    Properties build = new Properties();
-    try (InputStream in = NativeLibraries.class.getResourceAsStream(ROOT + PROPERTIES)) {
-      if (in == null) {
-        return "the native libraries are not on the class path";
-      }
-      build.load(in);
-    } catch (IOException e) {
-      throw new UncheckedIOException("can't read " + ROOT + PROPERTIES, e);
+    Optional<Properties> build = build();
+    if (build.isEmpty()) {
+      return "the native libraries are not on the class path";
     }
-    String state = build.getProperty(component);
+    String state = build.get().getProperty(component);
     if (state == null) {
       return "component '" + component + "' is unknown to " + PROPERTIES;
     }
     return state.startsWith(MISSING)
         ? state.substring(MISSING.length())
         : "component '" + component + "' was " + state + ", but without this file";
+  }
+
+  /** What a component was built with, such as {@code nvcc 13.0}; empty where it wasn't built. */
+  public static Optional<String> builtWith(String component) {
+    return build()
+        .map(build -> build.getProperty(component, ""))
+        .filter(state -> state.startsWith(BUILT))
+        .map(state -> state.substring(BUILT.length()).strip());
+  }
+
+  /** What the native build says of its components; empty where there was none. */
+  private static Optional<Properties> build() {
+    Properties build = new Properties();
+    try (InputStream in = NativeLibraries.class.getResourceAsStream(ROOT + PROPERTIES)) {
+      if (in == null) {
+        return Optional.empty();
+      }
+      build.load(in);
+      return Optional.of(build);
+    } catch (IOException e) {
+      throw new UncheckedIOException("can't read " + ROOT + PROPERTIES, e);
+    }
   }
 
   /** Unpacked to a folder named by its content. */

@@ -9,14 +9,18 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.time.LocalDate;
 import java.time.ZoneOffset;
-import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 
 /** {@code scripts/gpu-check}: runs what is not done yet, and writes down what was found. */
 final class GpuCheck {
   /** Something is left to do: call again. */
   static final int UNFINISHED = 75;
+
+  private static final Duration WORTH_STARTING = Duration.ofSeconds(20);
 
   private final Path root;
   private final String commit;
@@ -65,62 +69,128 @@ final class GpuCheck {
 
   private int run(Machine machine, Optional<Nvml> sensors)
       throws IOException, InterruptedException {
-    Store store = new Store(options.work().resolve(machine.slug() + "-" + commit));
+    Store store = new Store(options.work(), machine.slug(), commit);
     PartRunner runner = new PartRunner(store, sensors);
-    List<Outcome> outcomes = new ArrayList<>();
-    int left = 0;
-    boolean ran = false;
-    for (Part part : new Plan(root, options, machine.environment()).parts()) {
-      Optional<Outcome> known = store.find(part).filter(this::stands);
-      if (known.isEmpty() && (fits(part) || !ran)) {
-        ran |= part.missing().isEmpty();
-        Outcome outcome = runner.run(part);
-        store.put(outcome);
-        say(line(outcome));
-        known = Optional.of(outcome);
-      }
-      left += known.isEmpty() ? 1 : 0;
-      known.ifPresent(outcomes::add);
+    Deadline deadline = new Deadline(startNanos, options.budget());
+    List<Part> parts = new Plan(root, options, machine.environment()).parts();
+    Map<String, Outcome> known = new LinkedHashMap<>();
+    for (Part part : parts) {
+      known(store, part).ifPresent(outcome -> known.put(part.id(), outcome));
     }
-    write(
-        new Report(machine, commit, LocalDate.now(ZoneOffset.UTC).toString(), outcomes, left),
-        store);
-    return verdict(outcomes, left);
+    boolean first = true;
+    for (Part part : parts) {
+      Optional<Outcome> before = Optional.ofNullable(known.get(part.id()));
+      if (!options.wants(part) || before.filter(GpuCheck::stands).isPresent()) {
+        continue;
+      }
+      if (part.missing().isEmpty() && !first && !fits(part, store, deadline)) {
+        continue;
+      }
+      Outcome outcome = runner.run(part, deadline, first);
+      first &= !part.missing().isEmpty();
+      store.put(outcome);
+      known.put(part.id(), outcome);
+      say(line(outcome));
+      // After each part: whoever ends this call finds what was measured until then.
+      write(report(machine, parts, known), store);
+    }
+    Report report = report(machine, parts, known);
+    Path written = write(report, store);
+    say("written: " + written + " and .json");
+    report.asks().forEach(verdict -> say("asked: " + verdict.line()));
+    List<Part> wanted = parts.stream().filter(options::wants).toList();
+    return verdict(outcomes(wanted, known), left(wanted, known));
+  }
+
+  /** What is known of a part before this call runs it. */
+  private Optional<Outcome> known(Store store, Part part) throws IOException {
+    if (options.fresh() && options.wants(part)) {
+      store.forget(part);
+      return Optional.empty();
+    }
+    Optional<Outcome> outcome = store.find(part);
+    if (part.kind() != Part.Kind.ITEMS) {
+      return options.again() && options.wants(part) ? outcome.filter(o -> !o.bad()) : outcome;
+    }
+    ItemLog items = store.items(part);
+    if (options.again() && options.wants(part) && outcome.map(Outcome::bad).orElse(true)) {
+      items.forgetFailures();
+      outcome = Optional.empty();
+    }
+    // A call that was killed wrote no outcome, but every item that it ended.
+    return outcome.isPresent() || items.isEmpty()
+        ? outcome
+        : Optional.of(ItemRunner.sofar(part, items));
   }
 
   /**
    * Whether an outcome of an earlier call counts in this one. What was missing may be there now.
    */
-  private boolean stands(Outcome outcome) {
-    boolean passed = outcome.status() == Outcome.Status.PASSED;
-    boolean missing = outcome.status() == Outcome.Status.MISSING;
-    return !options.fresh() && !missing && (passed || !options.again());
+  private static boolean stands(Outcome outcome) {
+    return switch (outcome.status()) {
+      case PASSED, FAILED, TIMED_OUT -> true;
+      case MISSING, UNFINISHED -> false;
+    };
   }
 
-  /** A part that can't be run takes no time. */
-  private boolean fits(Part part) {
-    Duration used = Duration.ofNanos(System.nanoTime() - startNanos);
-    return options.budget().map(b -> used.plus(part.limit()).compareTo(b) <= 0).orElse(true);
+  /**
+   * Whether it is worth starting in what is left of the call: what can go on where it was needs
+   * time to start and for some items, anything else all of what it is expected to take.
+   */
+  private static boolean fits(Part part, Store store, Deadline deadline) throws IOException {
+    Duration expected = store.expected(part);
+    Duration needed =
+        part.kind() == Part.Kind.ITEMS && expected.compareTo(WORTH_STARTING) > 0
+            ? WORTH_STARTING
+            : expected;
+    return needed.compareTo(deadline.left()) <= 0;
   }
 
-  private void write(Report report, Store store) throws IOException {
+  /** Of everything that is known of this commit, whatever this call was asked for. */
+  private Report report(Machine machine, List<Part> parts, Map<String, Outcome> known) {
+    String date = LocalDate.now(ZoneOffset.UTC).toString();
+    List<Part> all =
+        parts.stream()
+            .filter(part ->
+                options.wants(part)
+                    || known.containsKey(part.id())
+                    || !(part.group().equals("sanitize") || part.ofSomeTests()))
+            .toList();
+    return new Report(machine, commit, date, outcomes(all, known), left(all, known));
+  }
+
+  private static List<Outcome> outcomes(List<Part> parts, Map<String, Outcome> known) {
+    return parts.stream().map(part -> known.get(part.id())).filter(Objects::nonNull).toList();
+  }
+
+  /** How many of the parts are not done. */
+  private static int left(List<Part> parts, Map<String, Outcome> known) {
+    long done =
+        outcomes(parts, known).stream()
+            .filter(o -> o.status() != Outcome.Status.UNFINISHED)
+            .count();
+    return Math.toIntExact(parts.size() - done);
+  }
+
+  private Path write(Report report, Store store) throws IOException {
     Path folder = options.emulated() ? store.folder() : options.out();
     Files.createDirectories(folder);
     String name = options.emulated() ? "report" : report.machine().slug() + "-" + report.date();
     Store.write(folder.resolve(name + ".json"), report.json());
-    Files.writeString(folder.resolve(name + ".md"), report.markdown());
-    say("written: " + folder.resolve(name + ".md") + " and .json");
+    Path markdown = folder.resolve(name + ".md");
+    Store.write(markdown, report.markdown());
+    return markdown;
   }
 
   private static int verdict(List<Outcome> outcomes, int left) {
-    long bad = outcomes.stream().filter(o -> o.status() != Outcome.Status.PASSED).count();
+    long bad = outcomes.stream().filter(Outcome::bad).count();
     for (Outcome outcome : outcomes) {
-      if (outcome.status() != Outcome.Status.PASSED) {
+      if (outcome.bad()) {
         say("not passed: " + line(outcome));
       }
     }
     if (left > 0) {
-      say("%d parts done, %d left: call again".formatted(outcomes.size(), left));
+      say("%d parts are left: call again".formatted(left));
       return UNFINISHED;
     }
     say(

@@ -8,18 +8,22 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.regex.Pattern;
+import java.util.regex.PatternSyntaxException;
 
 /**
  * What {@code scripts/gpu-check} was asked for.
  *
  * @param budget how long this call may take; empty: as long as it takes
- * @param only groups; empty: all
+ * @param only groups or parts; empty: all
+ * @param tests which classes of tests, by their names; empty: all
  * @param again parts that failed or were missing again
  * @param fresh everything again
  */
 record Options(
     Optional<Duration> budget,
     Set<String> only,
+    Optional<Pattern> tests,
     boolean sanitize,
     boolean again,
     boolean fresh,
@@ -28,11 +32,12 @@ record Options(
     Path out) {
 
   static final List<String> GROUPS =
-      List.of("device", "instructions", "tests", "sanitize", "bench", "peers", "models");
+      List.of("device", "instructions", "tests", "bench", "models", "peers", "sanitize");
 
   static Options parse(List<String> arguments, Path root) {
     Optional<Duration> budget = Optional.empty();
     Set<String> only = new TreeSet<>();
+    Optional<Pattern> tests = Optional.empty();
     boolean sanitize = false;
     boolean again = false;
     boolean fresh = false;
@@ -44,6 +49,7 @@ record Options(
       switch (name) {
         case "--minutes" -> budget = Optional.of(minutes(value(arguments, ++i, name)));
         case "--only" -> only.addAll(Arrays.asList(value(arguments, ++i, name).split(",")));
+        case "--tests" -> tests = Optional.of(pattern(value(arguments, ++i, name)));
         case "--sanitize" -> sanitize = true;
         case "--again" -> again = true;
         case "--fresh" -> fresh = true;
@@ -54,15 +60,16 @@ record Options(
       }
     }
     for (String group : only) {
-      if (!GROUPS.contains(group)) {
+      if (!GROUPS.contains(group.replaceAll("\\..*", ""))) {
         throw new InvalidInputException(
             "--only " + group + " is none of " + String.join(", ", GROUPS));
       }
     }
-    sanitize |= only.contains("sanitize");
+    sanitize |= only.stream().anyMatch(group -> group.startsWith("sanitize"));
     return new Options(
         budget,
         only,
+        tests,
         sanitize,
         again,
         fresh,
@@ -71,8 +78,26 @@ record Options(
         out.toAbsolutePath());
   }
 
-  boolean wants(String group) {
-    return only.isEmpty() ? !group.equals("sanitize") || sanitize : only.contains(group);
+  /** Whether this call is to run it. */
+  boolean wants(Part part) {
+    boolean chosen =
+        only.isEmpty()
+            ? !part.group().equals("sanitize") || sanitize
+            : only.contains(part.group()) || only.contains(part.id());
+    // All classes in one process, and some of them, are two parts: one is no proof of the other.
+    return chosen && part.ofSomeTests() == (tests.isPresent() && part.ofTests());
+  }
+
+  boolean wantsTest(String className) {
+    return tests.map(pattern -> pattern.matcher(className).find()).orElse(true);
+  }
+
+  private static Pattern pattern(String text) {
+    try {
+      return Pattern.compile(text);
+    } catch (PatternSyntaxException e) {
+      throw new InvalidInputException("--tests " + text + " is no regular expression", e);
+    }
   }
 
   private static String value(List<String> arguments, int index, String name) {

@@ -9,6 +9,7 @@ import tools.jackson.databind.node.ObjectNode;
 /**
  * How a part ended.
  *
+ * @param seconds of all its processes
  * @param note what went wrong, in one line; empty where nothing did
  * @param tail the end of what a part printed that failed
  * @param data what it measured, as it printed it: raw samples
@@ -32,11 +33,49 @@ record Outcome(
     /** It was ended at its limit. */
     TIMED_OUT,
     /** It can't be run here: something isn't installed, or doesn't exist yet. */
-    MISSING;
+    MISSING,
+    /** The call ended before it did: the next one goes on. */
+    UNFINISHED;
 
     String text() {
       return name().toLowerCase(Locale.ROOT).replace('_', ' ');
     }
+  }
+
+  /** Whether an outcome has to be looked at: neither passed nor to be gone on with. */
+  boolean bad() {
+    return status != Status.PASSED && status != Status.UNFINISHED;
+  }
+
+  static Outcome missing(Part part, String why) {
+    return plain(part, Status.MISSING, 0, why, "");
+  }
+
+  /** Without anything measured. */
+  static Outcome plain(Part part, Status status, double seconds, String note, String tail) {
+    return new Outcome(
+        part.id(),
+        status,
+        seconds,
+        note,
+        tail,
+        JsonNodeFactory.instance.arrayNode(),
+        JsonNodeFactory.instance.objectNode(),
+        JsonNodeFactory.instance.objectNode(),
+        String.join(" ", part.command()));
+  }
+
+  Outcome with(ArrayNode measured, ObjectNode counted) {
+    return new Outcome(id, status, seconds, note, tail, measured, counted, sensors, command);
+  }
+
+  Outcome withSensors(ObjectNode readings) {
+    return new Outcome(id, status, seconds, note, tail, data, tests, readings, command);
+  }
+
+  /** Without the class path, which says nothing and is long. */
+  Outcome withCommand(String text) {
+    return new Outcome(id, status, seconds, note, tail, data, tests, sensors, text);
   }
 
   ObjectNode json() {

@@ -3,35 +3,24 @@ package dev.lathe.gpucheck;
 import dev.lathe.backend.cuda.Nvml;
 import dev.lathe.backend.cuda.NvmlReading;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
-import java.util.concurrent.TimeUnit;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 import tools.jackson.core.JacksonException;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
-import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.JsonNodeFactory;
 import tools.jackson.databind.node.ObjectNode;
 
-/** Runs a part, with the GPU's sensors read before and after, and reads what it printed. */
+/** Runs a part, with the GPU's sensors read before and after. */
 final class PartRunner {
   /** In a part's command, its own empty folder. */
   static final String SCRATCH = "{scratch}";
 
   private static final JsonMapper JSON = JsonMapper.builder().build();
-  private static final int TAIL_CHARACTERS = 4000;
-  private static final Pattern SUITE =
-      Pattern.compile(
-          "<testsuite [^>]*tests=\"(\\d+)\" skipped=\"(\\d+)\" failures=\"(\\d+)\""
-              + " errors=\"(\\d+)\"");
-  private static final Pattern SKIPPED =
-      Pattern.compile("<skipped[^>]*>\\s*(.*?)</skipped>", Pattern.DOTALL);
 
   private final Store store;
   private final Optional<Nvml> sensors;
@@ -41,141 +30,89 @@ final class PartRunner {
     this.sensors = sensors;
   }
 
-  Outcome run(Part part) throws IOException, InterruptedException {
+  /**
+   * @param deadline the end of this call
+   * @param first whether this is the first part of the call: it has a whole call to itself, and
+   *     what that doesn't suffice for would never end
+   */
+  Outcome run(Part part, Deadline deadline, boolean first)
+      throws IOException, InterruptedException {
     if (!part.missing().isEmpty()) {
-      return outcome(part, Outcome.Status.MISSING, 0, part.missing(), "", empty(), object());
+      return Outcome.missing(part, part.missing());
     }
     Path scratch = store.scratch(part);
-    Path out = scratch.resolve("stdout");
-    Path err = scratch.resolve("stderr");
-    ObjectNode readings = object();
+    ObjectNode readings = JSON.createObjectNode();
     readings.set("before", reading());
-    long start = System.nanoTime();
-    ProcessBuilder builder =
-        new ProcessBuilder(
-                part.command().stream()
-                    .map(word -> word.replace(SCRATCH, scratch.toString()))
-                    .toList())
-            .redirectOutput(out.toFile())
-            .redirectError(err.toFile());
-    builder.environment().putAll(part.environment());
-    int code;
-    try {
-      Process process = builder.start();
-      process.getOutputStream().close();
-      if (!process.waitFor(part.limit().toSeconds(), TimeUnit.SECONDS)) {
-        List<ProcessHandle> children = new ArrayList<>(process.descendants().toList());
-        process.destroyForcibly().waitFor();
-        children.forEach(ProcessHandle::destroyForcibly);
-        code = -1;
-      } else {
-        code = process.exitValue();
-      }
-    } catch (IOException e) {
-      return outcome(
-          part, Outcome.Status.MISSING, 0, String.valueOf(e.getMessage()), "", empty(), object());
-    }
-    double seconds = (System.nanoTime() - start) / 1e9;
+    Outcome outcome =
+        switch (part.kind()) {
+          case ITEMS -> new ItemRunner(part, store.items(part), scratch, deadline).run();
+          case OBJECT -> object(part, scratch, deadline, first);
+        };
     readings.set("after", reading());
-    Outcome ended =
-        judge(part, code, seconds, scratch, Files.readString(out), Files.readString(err));
-    return new Outcome(
-        ended.id(),
-        ended.status(),
-        ended.seconds(),
-        ended.note(),
-        ended.tail(),
-        ended.data(),
-        ended.tests(),
-        readings,
-        ended.command());
+    return outcome.withSensors(readings).withCommand(commandLine(part));
   }
 
-  private Outcome judge(Part part, int code, double seconds, Path scratch, String out, String err)
-      throws IOException {
-    ArrayNode data = empty();
-    ObjectNode tests = object();
-    String problem = "";
-    switch (part.kind()) {
-      case TESTS -> problem = readTests(scratch, tests);
-      case LINES -> {
-        out.lines()
-            .filter(line -> line.startsWith("{"))
-            .forEach(line -> read(line).ifPresent(data::add));
-        problem = data.isEmpty() ? "it printed no result" : "";
+  private static Outcome object(Part part, Path scratch, Deadline deadline, boolean first)
+      throws IOException, InterruptedException {
+    StringBuilder out = new StringBuilder();
+    try (PartProcess process = new PartProcess(part.command(), part.environment(), scratch)) {
+      while (true) {
+        Duration ofPart =
+            part.time().limit().minus(Duration.ofMillis((long) (process.seconds() * 1e3)));
+        Duration ofCall = deadline.left();
+        boolean callEndsFirst = ofCall.compareTo(ofPart) < 0;
+        PartProcess.Next next = process.next(callEndsFirst ? ofCall : ofPart);
+        if (next.timedOut()) {
+          boolean goesOn = callEndsFirst && !first;
+          String note =
+              goesOn
+                  ? "cut off by the end of the call"
+                  : callEndsFirst
+                      ? "a whole call is too short for it"
+                      : "ended after its limit of " + part.time().limit().toSeconds() + " s";
+          return Outcome.plain(
+              part,
+              goesOn ? Outcome.Status.UNFINISHED : Outcome.Status.TIMED_OUT,
+              process.seconds(),
+              note,
+              PartProcess.tail(process.errors()));
+        }
+        if (next.ended()) {
+          int status = process.exitStatus(Duration.ofSeconds(10));
+          return judge(part, status, process.seconds(), out.toString(), process.errors());
+        }
+        out.append(next.line()).append('\n');
       }
-      case OBJECT -> {
-        Optional<JsonNode> object = read(out);
-        object.ifPresent(data::add);
-        problem = object.isEmpty() ? "it printed no JSON object" : "";
-      }
+    } catch (IOException e) {
+      return Outcome.missing(part, String.valueOf(e.getMessage()));
     }
-    String tail = tail(err.isBlank() ? out : err);
-    if (code == -1) {
-      String note = "ended after its limit of " + part.limit().toSeconds() + " s";
-      return outcome(part, Outcome.Status.TIMED_OUT, seconds, note, tail, data, tests);
+  }
+
+  private static Outcome judge(Part part, int status, double seconds, String out, String err) {
+    Optional<JsonNode> object = read(out);
+    String tail = PartProcess.tail(err.isBlank() ? out : err);
+    Outcome outcome;
+    if (status != 0) {
+      String note = "exit status " + status + why(err);
+      outcome = Outcome.plain(part, Outcome.Status.FAILED, seconds, note, tail);
+    } else if (object.isEmpty()) {
+      String note = "it printed no JSON object";
+      outcome = Outcome.plain(part, Outcome.Status.FAILED, seconds, note, tail);
+    } else {
+      outcome = Outcome.plain(part, Outcome.Status.PASSED, seconds, "", "");
     }
-    if (code != 0) {
-      return outcome(
-          part,
-          Outcome.Status.FAILED,
-          seconds,
-          "exit status " + code + why(err),
-          tail,
-          data,
-          tests);
-    }
-    return problem.isEmpty()
-        ? outcome(part, Outcome.Status.PASSED, seconds, "", "", data, tests)
-        : outcome(part, Outcome.Status.FAILED, seconds, problem, tail, data, tests);
+    var data = JSON.createArrayNode();
+    object.ifPresent(data::add);
+    return outcome.with(data, JSON.createObjectNode());
   }
 
   /** Lathe says what went wrong in one line. */
   private static String why(String err) {
     return err.lines()
         .filter(line -> line.startsWith("lathe: "))
-        .findFirst()
+        .reduce((_, last) -> last)
         .map(line -> ": " + line.substring(7))
         .orElse("");
-  }
-
-  /** Counts from JUnit's reports. @return what is wrong with them; empty where nothing is */
-  private static String readTests(Path scratch, ObjectNode tests) throws IOException {
-    int run = 0;
-    int skipped = 0;
-    int failed = 0;
-    ObjectNode reasons = object();
-    try (var files = Files.list(scratch)) {
-      for (Path file : files.filter(f -> f.getFileName().toString().startsWith("TEST-")).toList()) {
-        String xml = Files.readString(file);
-        Matcher suite = SUITE.matcher(xml);
-        while (suite.find()) {
-          run += Integer.parseInt(suite.group(1));
-          skipped += Integer.parseInt(suite.group(2));
-          failed += Integer.parseInt(suite.group(3)) + Integer.parseInt(suite.group(4));
-        }
-        Matcher reason = SKIPPED.matcher(xml);
-        while (reason.find()) {
-          String text =
-              reason
-                  .group(1)
-                  .replace("<![CDATA[", "")
-                  .replaceAll("]]>.*", "")
-                  .lines()
-                  .findFirst()
-                  .orElse("");
-          text =
-              text.replaceAll("^[\\w.]*TestAbortedException: ", "")
-                  .replace("Assumption failed: ", "");
-          reasons.put(text, reasons.path(text).asInt(0) + 1);
-        }
-      }
-    }
-    tests.put("run", run - skipped);
-    tests.put("failed", failed);
-    tests.put("skipped", skipped);
-    tests.set("skipped_because", reasons);
-    return run == 0 ? "no test was found" : "";
   }
 
   private static Optional<JsonNode> read(String text) {
@@ -192,7 +129,7 @@ final class PartRunner {
       return JsonNodeFactory.instance.nullNode();
     }
     NvmlReading now = sensors.get().read();
-    ObjectNode json = object();
+    ObjectNode json = JSON.createObjectNode();
     put(json, "sm_clock_mhz", now.multiprocessorMegahertz());
     put(json, "memory_clock_mhz", now.memoryMegahertz());
     put(json, "temperature_celsius", now.temperatureCelsius());
@@ -206,18 +143,6 @@ final class PartRunner {
     value.ifPresent(v -> json.put(key, v));
   }
 
-  private static Outcome outcome(
-      Part part,
-      Outcome.Status status,
-      double seconds,
-      String note,
-      String tail,
-      ArrayNode data,
-      ObjectNode tests) {
-    return new Outcome(
-        part.id(), status, seconds, note, tail, data, tests, object(), commandLine(part));
-  }
-
   /** Without the class path, which says nothing and is long. */
   private static String commandLine(Part part) {
     List<String> words = new ArrayList<>(part.command());
@@ -226,19 +151,5 @@ final class PartRunner {
       words.set(classpath + 1, "...");
     }
     return String.join(" ", words);
-  }
-
-  private static String tail(String text) {
-    return text.length() <= TAIL_CHARACTERS
-        ? text
-        : text.substring(text.length() - TAIL_CHARACTERS);
-  }
-
-  private static ArrayNode empty() {
-    return JsonNodeFactory.instance.arrayNode();
-  }
-
-  private static ObjectNode object() {
-    return JsonNodeFactory.instance.objectNode();
   }
 }

@@ -1,42 +1,25 @@
 package dev.lathe.gpucheck;
 
 import dev.lathe.gpucheck.Part.Kind;
-import java.io.File;
-import java.nio.file.Files;
+import dev.lathe.gpucheck.Part.Time;
 import java.nio.file.Path;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 
-/** All parts, in the order in which they run. */
+/**
+ * All parts, by what they are worth: what everything else stands on first, then what is asked for.
+ * A pass on an H200 is expected to take about 8 minutes; on a real GPU nobody has measured it yet.
+ */
 final class Plan {
-  /** Main methods among the tests' classes that time kernels; each prints JSON lines. */
-  private static final List<String> BENCHES =
-      List.of(
-          "dev.lathe.backend.cuda.CublasBench",
-          "dev.lathe.backend.cuda.KernelBench",
-          "dev.lathe.backend.cuda.AttentionBench");
-
-  /** What {@code torch_peers.py} can be asked for. */
-  private static final List<String> PEERS =
-      List.of(
-          "read",
-          "linear",
-          "int8",
-          "int4",
-          "sparse24",
-          "attention",
-          "decode-llama-3.2-1b",
-          "decode-llama-3.1-8b");
-
-  private static final int MODEL_RUNS = 3;
+  private static final String BENCHMARKS = "dev.lathe.backend.cuda.Benchmarks";
 
   private final Path root;
   private final Options options;
   private final Map<String, String> environment;
+  private final boolean emulated;
 
   /**
    * @param environment that every part gets: where cuBLAS is, which GPU
@@ -45,45 +28,90 @@ final class Plan {
     this.root = root;
     this.options = options;
     this.environment = Map.copyOf(environment);
+    this.emulated = options.emulated();
   }
 
+  /** Whether this call runs them or not; those of some tests only where these were asked for. */
   List<Part> parts() {
     List<Part> parts = new ArrayList<>();
     List<String> classes = TestClasses.tagged("cuda");
-    List<String> instructions = classes.stream().filter(Plan::ofInstructions).toList();
-    if (instructions.isEmpty()) {
+    List<String> some = classes.stream().filter(options::wantsTest).toList();
+    tests(parts, "", classes);
+    options.tests().ifPresent(pattern -> tests(parts, Part.SOME + pattern, some));
+    parts.add(
+        java(
+            "bench",
+            "asked",
+            List.of(BENCHMARKS, "asked"),
+            emulated ? Time.seconds(10, 120, 600) : Time.seconds(30, 40, 240)));
+    models(parts);
+    parts.add(peers("asked", Time.seconds(120, 150, 400)));
+    if (!emulated) {
+      parts.add(profile("llama-3.1-8b", Time.seconds(60, 0, 240)));
+    }
+    parts.add(
+        java(
+            "bench",
+            "rest",
+            List.of(BENCHMARKS, "rest"),
+            emulated ? Time.seconds(30, 120, 600) : Time.seconds(60, 40, 300)));
+    parts.add(peers("rest", Time.seconds(90, 100, 400)));
+    parts.add(
+        lathe(
+            "models",
+            "generate",
+            List.of(
+                "generate", "--prompt", "Once upon a time", "--max-tokens", emulated ? "8" : "64"),
+            emulated ? "embedded" : "synthetic:llama-3.2-1b:int8",
+            emulated ? Time.seconds(10, 0, 300) : Time.seconds(15, 0, 120)));
+    for (String tool : List.of("memcheck", "racecheck")) {
+      some.forEach(name -> parts.add(sanitized(tool, name)));
+    }
+    return List.copyOf(parts);
+  }
+
+  /** Those of instructions, and all others. */
+  private void tests(List<Part> parts, String which, List<String> classes) {
+    parts.add(
+        tests(
+            "instructions",
+            "conformance" + which,
+            List.of(),
+            classes.stream().filter(Plan::ofInstructions).toList(),
+            emulated ? Time.seconds(30, 300, 600) : Time.seconds(15, 30, 120)));
+    parts.add(
+        tests(
+            "tests",
+            "cuda" + which,
+            List.of(),
+            classes.stream().filter(name -> !ofInstructions(name)).toList(),
+            emulated ? Time.seconds(300, 600, 3600) : Time.seconds(90, 40, 420)));
+  }
+
+  /** Decoding, and what profile says of it. */
+  private void models(List<Part> parts) {
+    if (emulated) {
       parts.add(
-          Part.missing("instructions", "none", Kind.TESTS, "no test has Instruction in its name"));
+          java(
+              "models",
+              "decode-embedded",
+              List.of(
+                  DecodeBench.class.getName(),
+                  root.resolve("calibration-data/embedded").toString(),
+                  "embedded"),
+              Time.seconds(10, 300, 600)));
+      parts.add(
+          lathe(
+              "models",
+              "profile-embedded",
+              List.of("profile"),
+              "embedded",
+              Time.seconds(20, 0, 300)));
+      return;
     }
-    instructions.forEach(name -> parts.add(test("instructions", name, List.of(), seconds(120))));
-    for (String name : classes) {
-      if (!ofInstructions(name)) {
-        parts.add(test("tests", name, List.of(), seconds(options.emulated() ? 600 : 240)));
-      }
-    }
-    if (options.sanitize()) {
-      for (String tool : List.of("memcheck", "racecheck")) {
-        classes.forEach(name -> parts.add(sanitized(tool, name)));
-      }
-    }
-    // Ours and theirs one after another, so that both find the chip as warm.
-    for (String bench : BENCHES) {
-      parts.add(bench(bench));
-    }
-    PEERS.forEach(peer -> parts.add(peer(peer)));
-    if (options.emulated()) {
-      parts.add(model("embedded", 1, 8, seconds(300)));
-    } else {
-      for (int run = 1; run <= MODEL_RUNS; run++) {
-        parts.add(model("synthetic:llama-3.2-1b:bf16", run, 512, seconds(180)));
-      }
-      parts.add(profile("synthetic:llama-3.2-1b:bf16", seconds(240)));
-      for (int run = 1; run <= MODEL_RUNS; run++) {
-        parts.add(model("synthetic:llama-3.1-8b:bf16", run, 256, seconds(300)));
-      }
-      parts.add(profile("synthetic:llama-3.1-8b:bf16", seconds(420)));
-    }
-    return parts.stream().filter(part -> options.wants(part.group())).toList();
+    parts.add(decode("llama-3.2-1b", Time.seconds(15, 90, 120)));
+    parts.add(profile("llama-3.2-1b", Time.seconds(20, 0, 120)));
+    parts.add(decode("llama-3.1-8b", Time.seconds(50, 180, 240)));
   }
 
   /** Tests of what single instructions compute, on which all others stand. */
@@ -92,37 +120,27 @@ final class Plan {
     return name.contains("Instruction") || name.contains("NarrowFloat");
   }
 
-  private Part test(String group, String className, List<String> wrapper, Duration limit) {
+  private Part tests(
+      String group, String name, List<String> wrapper, List<String> classes, Time time) {
+    if (classes.isEmpty()) {
+      return Part.missing(group, name, Kind.ITEMS, "there is no such test");
+    }
     List<String> command = new ArrayList<>(wrapper);
     command.addAll(java());
-    command.addAll(
-        List.of(
-            "org.junit.platform.console.ConsoleLauncher",
-            "execute",
-            "--select-class=" + className,
-            "--include-classname=.*",
-            "--include-tag=cuda",
-            "--exclude-tag=long | launcher",
-            "--disable-banner",
-            "--disable-ansi-colors",
-            "--details=summary",
-            "--reports-dir=" + PartRunner.SCRATCH));
-    String name = className.substring(className.lastIndexOf('.') + 1);
-    if (!wrapper.isEmpty()) {
-      name = wrapper.get(2) + "." + name;
-    }
-    return Part.of(group, name, Kind.TESTS, command, environment, limit);
+    command.add(TestProcess.class.getName());
+    command.addAll(classes);
+    return Part.of(group, name, Kind.ITEMS, command, environment, time);
   }
 
   private Part sanitized(String tool, String className) {
     String name = tool + "." + className.substring(className.lastIndexOf('.') + 1);
-    Optional<String> sanitizer = find("compute-sanitizer");
-    if (options.emulated() || sanitizer.isEmpty()) {
+    Optional<String> sanitizer = Programs.find("compute-sanitizer");
+    if (emulated || sanitizer.isEmpty()) {
       String why =
-          options.emulated()
+          emulated
               ? "the emulated GPU checks accesses itself"
               : "compute-sanitizer is not installed";
-      return Part.missing("sanitize", name, Kind.TESTS, why);
+      return Part.missing("sanitize", name, Kind.ITEMS, why);
     }
     List<String> wrapper =
         List.of(
@@ -131,79 +149,71 @@ final class Plan {
             tool,
             "--target-processes",
             "application-only",
+            "--log-file",
+            PartRunner.SCRATCH + "/sanitizer",
             "--error-exitcode",
             "86");
-    return test("sanitize", className, wrapper, seconds(480));
+    return tests("sanitize", name, wrapper, List.of(className), Time.seconds(60, 240, 480));
   }
 
-  private Part bench(String className) {
-    String name = className.substring(className.lastIndexOf('.') + 1);
-    try {
-      Class.forName(className, false, Plan.class.getClassLoader());
-    } catch (ClassNotFoundException e) {
-      return Part.missing("bench", name, Kind.LINES, "there is no class " + className);
-    }
+  /** A main class among the tests' classes, which has sizes for the emulated GPU too. */
+  private Part java(String group, String name, List<String> words, Time time) {
     List<String> command = new ArrayList<>(java());
-    command.add(className);
-    if (options.emulated()) {
+    command.addAll(words);
+    if (emulated) {
       command.add("--tiny");
     }
-    return Part.of("bench", name, Kind.LINES, command, environment, seconds(480));
+    boolean model = group.equals("models");
+    return Part.of(
+        group, name, Kind.ITEMS, command, model ? modelEnvironment() : environment, time);
   }
 
-  private Part peer(String group) {
-    String python = Optional.ofNullable(System.getenv("LATHE_PYTHON")).orElse("python3");
-    Optional<String> found = python.contains("/") ? Optional.of(python) : find(python);
-    if (found.isEmpty()) {
-      return Part.missing("peers", group, Kind.LINES, python + " is not installed");
-    }
+  private Part decode(String shape, Time time) {
+    return java(
+        "models",
+        "decode-" + shape,
+        List.of(DecodeBench.class.getName(), "synthetic:" + shape + ":bf16", shape),
+        time);
+  }
+
+  private Part profile(String shape, Time time) {
+    return lathe(
+        "models", "profile-" + shape, List.of("profile"), "synthetic:" + shape + ":bf16", time);
+  }
+
+  private Part lathe(String group, String name, List<String> words, String model, Time time) {
     List<String> command = new ArrayList<>();
-    command.add(found.get());
-    command.add(root.resolve("scripts/peers/torch_peers.py").toString());
-    command.add(group);
-    if (options.emulated()) {
-      command.addAll(List.of("--tiny", "--list")); // PyTorch has no emulated GPU
+    command.add(root.resolve("scripts/lathe").toString());
+    command.addAll(words);
+    command.addAll(List.of("--backend", "cuda", "--model", model, "--json"));
+    return Part.of(group, name, Kind.OBJECT, command, modelEnvironment(), time);
+  }
+
+  /** PyTorch has no emulated GPU: there, a stand-in for it shows that the scripts run. */
+  private Part peers(String which, Time time) {
+    Optional<String> python = Programs.python();
+    if (python.isEmpty()) {
+      return Part.missing("peers", which, Kind.ITEMS, Programs.pythonName() + " is not installed");
     }
-    return Part.of("peers", group, Kind.LINES, command, environment, seconds(420));
-  }
-
-  private Part model(String model, int run, int tokens, Duration limit) {
+    Path scripts = root.resolve("scripts/peers");
     List<String> command =
-        List.of(
-            lathe(),
-            "generate",
-            "--backend",
-            "cuda",
-            "--model",
-            model,
-            "--prompt",
-            "Once upon a time",
-            "--max-tokens",
-            String.valueOf(tokens),
-            "--ignore-eos",
-            "--json");
-    String name = model.replace("synthetic:", "").replace(':', '-') + "." + run;
-    return Part.of("models", name, Kind.OBJECT, command, modelEnvironment(), limit);
-  }
-
-  private Part profile(String model, Duration limit) {
-    List<String> command =
-        List.of(lathe(), "profile", "--backend", "cuda", "--model", model, "--json");
-    String name = model.replace("synthetic:", "").replace(':', '-') + ".profile";
-    return Part.of("models", name, Kind.OBJECT, command, modelEnvironment(), limit);
+        new ArrayList<>(List.of(python.get(), scripts.resolve("torch_peers.py").toString(), which));
+    Map<String, String> all = new HashMap<>(environment);
+    all.put("PYTHONDONTWRITEBYTECODE", "1");
+    if (emulated) {
+      command.add("--tiny");
+      all.put("PYTHONPATH", scripts.resolve("standin").toString());
+    }
+    return Part.of("peers", which, Kind.ITEMS, command, all, time);
   }
 
   /** Whole models are too much for the emulated GPU with its checks. */
   private Map<String, String> modelEnvironment() {
     Map<String, String> all = new HashMap<>(environment);
-    if (options.emulated()) {
+    if (emulated) {
       all.put("LATHE_EMULATE_CUDA", "fast");
     }
     return all;
-  }
-
-  private String lathe() {
-    return root.resolve("scripts/lathe").toString();
   }
 
   /** This JVM's own command, for another main class. */
@@ -211,30 +221,15 @@ final class Plan {
     return List.of(
         Path.of(System.getProperty("java.home"), "bin", "java").toString(),
         "-Xmx4g",
+        "-Xss4m",
         "-XX:+UseSerialGC",
         "--enable-native-access=ALL-UNNAMED",
+        "-Dorg.bytedeco.javacpp.maxbytes=0",
+        "-Dorg.bytedeco.javacpp.maxphysicalbytes=0",
         "-Dlathe.shared=" + System.getProperty("lathe.shared"),
         "-Dlathe.root=" + System.getProperty("lathe.root"),
         "-Djazzer.hooks=false",
         "-cp",
         System.getProperty("java.class.path"));
-  }
-
-  /** A program in PATH, or in an installed CUDA toolkit. */
-  private static Optional<String> find(String program) {
-    List<String> folders = new ArrayList<>();
-    folders.addAll(List.of(System.getenv().getOrDefault("PATH", "").split(File.pathSeparator)));
-    Optional.ofNullable(System.getenv("CUDA_HOME")).ifPresent(home -> folders.add(home + "/bin"));
-    folders.add("/usr/local/cuda/bin");
-    return folders.stream()
-        .filter(folder -> !folder.isEmpty())
-        .map(folder -> Path.of(folder, program))
-        .filter(Files::isExecutable)
-        .map(Path::toString)
-        .findFirst();
-  }
-
-  private static Duration seconds(int seconds) {
-    return Duration.ofSeconds(seconds);
   }
 }

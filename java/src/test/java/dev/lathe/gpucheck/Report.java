@@ -1,10 +1,8 @@
 package dev.lathe.gpucheck;
 
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import tools.jackson.databind.JsonNode;
@@ -19,12 +17,26 @@ import tools.jackson.databind.node.ObjectNode;
  */
 record Report(Machine machine, String commit, String date, List<Outcome> outcomes, int left) {
 
+  Findings findings() {
+    return Findings.of(outcomes, machine.doctor());
+  }
+
+  List<Asks.Verdict> asks() {
+    return Asks.judge(findings());
+  }
+
   ObjectNode json() {
     ObjectNode json = JsonNodeFactory.instance.objectNode();
     json.put("device", machine.device());
     json.put("commit", commit);
     json.put("date", date);
     json.put("complete", left == 0);
+    Findings findings = findings();
+    findings.readGbs().ifPresent(gbs -> json.put("read_gbs", gbs));
+    ArrayNode asks = json.putArray("asks");
+    asks().forEach(verdict -> asks.add(verdict.json()));
+    ArrayNode rows = json.putArray("rows");
+    findings.timings().forEach(row -> rows.add(KernelTable.json(findings, row)));
     json.set("doctor", machine.doctor());
     ArrayNode parts = json.putArray("parts");
     outcomes.forEach(outcome -> parts.add(outcome.json()));
@@ -45,6 +57,12 @@ record Report(Machine machine, String commit, String date, List<Outcome> outcome
     if (left > 0) {
       text.append("\n**Not finished: ").append(left).append(" parts are left.**\n");
     }
+    text.append("\n## What is asked for\n\n| | | measured |\n|---|---|---|\n");
+    for (Asks.Verdict verdict : asks()) {
+      text.append(
+          "| %s | %s | %s |%n"
+              .formatted(verdict.ask(), verdict.status().text(), verdict.measured()));
+    }
     text.append("\n## Parts\n\n| part | | seconds | |\n|---|---|---|---|\n");
     for (Outcome outcome : outcomes) {
       text.append(
@@ -52,8 +70,9 @@ record Report(Machine machine, String commit, String date, List<Outcome> outcome
               .formatted(
                   outcome.id(), outcome.status().text(), outcome.seconds(), detail(outcome)));
     }
-    timings(text);
-    text.append(new ModelTable(outcomes).markdown(bandwidth()));
+    tests(text);
+    refusals(text);
+    text.append(KernelTable.markdown(findings()));
     return text.toString();
   }
 
@@ -76,63 +95,41 @@ record Report(Machine machine, String commit, String date, List<Outcome> outcome
                   outcome.tests().get("run").asInt(),
                   outcome.tests().get("failed").asInt(),
                   outcome.tests().get("skipped").asInt()));
-    }
-    if (!outcome.note().isEmpty()) {
+    } else if (!outcome.note().isEmpty()) {
       parts.add(outcome.note());
     }
-    return String.join("; ", parts).replace("|", "\\|").replace('\n', ' ');
+    return cell(String.join("; ", parts));
   }
 
-  /** A row for each kernel of each shape; whoever computed the same stands together. */
-  private void timings(StringBuilder text) {
-    Map<String, List<Timing>> rows = new LinkedHashMap<>();
+  private static String cell(String text) {
+    return text.replace("|", "\\|").replace('\n', ' ');
+  }
+
+  /** Each test that failed, and why others were skipped. */
+  private void tests(StringBuilder text) {
+    List<String> lines = new ArrayList<>();
     for (Outcome outcome : outcomes) {
-      for (JsonNode line : outcome.data()) {
-        Timing.of(line)
-            .ifPresent(t ->
-                rows.computeIfAbsent(t.bench() + " | " + t.shape(), _ -> new ArrayList<>()).add(t));
-      }
+      outcome
+          .tests()
+          .path("failures")
+          .properties()
+          .forEach(failure ->
+              lines.add(
+                  "* failed: `%s`: %s%n"
+                      .formatted(failure.getKey(), failure.getValue().asString())));
+      outcome
+          .tests()
+          .path("skipped_because")
+          .properties()
+          .forEach(reason ->
+              lines.add(
+                  "* %s: %d skipped: %s%n"
+                      .formatted(outcome.id(), reason.getValue().asInt(), reason.getKey())));
     }
-    refusals(text);
-    if (rows.isEmpty()) {
-      return;
+    if (!lines.isEmpty()) {
+      text.append("\n## Tests\n\n");
+      lines.forEach(text::append);
     }
-    OptionalDouble bandwidth = bandwidth();
-    text.append(
-        "\n## Kernels\n\nMedians, ± half of the range of the middle 80 %; GB/s and TFLOP/s of the least that has to be moved and computed");
-    bandwidth.ifPresent(b ->
-        text.append(
-            String.format(
-                Locale.ROOT, "; %% of the %.0f GB/s that reading reached in the same run", b)));
-    text.append(
-        ".\n\n| | shape | by | µs | GB/s | % | TFLOP/s | against `lathe` |\n|---|---|---|---|---|---|---|---|\n");
-    rows.forEach((what, sides) -> {
-      OptionalDouble ours =
-          sides.stream().filter(t -> t.side().equals("lathe")).mapToDouble(Timing::median).min();
-      for (Timing t : sides) {
-        String ratio =
-            ours.isPresent() && !t.side().equals("lathe")
-                ? "%.2f times as long".formatted(t.median() / ours.getAsDouble())
-                : "";
-        OptionalDouble gbs = t.gigabytesPerSecond();
-        String percent =
-            gbs.isPresent() && bandwidth.isPresent()
-                ? "%.1f".formatted(100 * gbs.getAsDouble() / bandwidth.getAsDouble())
-                : "";
-        text.append(
-            String.format(
-                Locale.ROOT,
-                "| %s | %s | %.2f ± %.1f %% | %s | %s | %s | %s |%n",
-                what,
-                t.side(),
-                t.median(),
-                100 * t.spread(),
-                number(gbs),
-                percent,
-                number(t.teraflopsPerSecond()),
-                ratio));
-      }
-    });
   }
 
   /** Shapes that a side can't compute, in its own words. */
@@ -157,18 +154,7 @@ record Report(Machine machine, String commit, String date, List<Outcome> outcome
     }
   }
 
-  /** What doctor measured on the device. */
-  private OptionalDouble bandwidth() {
-    for (JsonNode backend : machine.doctor().path("backends")) {
-      if (backend.path("name").asString("").equals("cuda")
-          && backend.path("peak_bandwidth_gbs").isNumber()) {
-        return OptionalDouble.of(backend.get("peak_bandwidth_gbs").asDouble());
-      }
-    }
-    return OptionalDouble.empty();
-  }
-
-  private static String number(OptionalDouble value) {
-    return value.isPresent() ? String.format(Locale.ROOT, "%.1f", value.getAsDouble()) : "";
+  static String number(OptionalDouble value, String format) {
+    return value.isPresent() ? String.format(Locale.ROOT, format, value.getAsDouble()) : "";
   }
 }

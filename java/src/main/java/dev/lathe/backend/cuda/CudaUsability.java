@@ -41,10 +41,38 @@ final class CudaUsability {
       kernels.get("ceilings", "multiply_add");
     } catch (LatheException e) {
       throw new BackendUnusableException(
-          ("backend cuda cannot run here: the driver speaks CUDA %s and refuses the kernels (%s);"
-                  + " their state: %s")
-              .formatted(probe.driverVersion(), e.getMessage(), NativeLibraries.whyMissing("cuda")),
+          "backend cuda cannot run here: "
+              + refusal(
+                  probe.driverVersion(),
+                  NativeLibraries.builtWith("cuda").orElse("no nvcc"),
+                  String.valueOf(e.getMessage())),
           e);
     }
+  }
+
+  /**
+   * Why a driver refuses modules. A driver runs what its own major version of CUDA or an older one
+   * has built, so kernels of CUDA 13 need driver 580 or newer.
+   *
+   * @param speaks the CUDA version that the driver speaks
+   * @param builtWith what built the modules: {@code nvcc 13.0}
+   * @see <a href="https://docs.nvidia.com/deploy/cuda-compatibility/">CUDA compatibility</a>
+   */
+  static String refusal(String speaks, String builtWith, String error) {
+    int built = major(builtWith.replaceFirst("^nvcc ", ""));
+    String text =
+        "the driver speaks CUDA %s and refuses kernels built with %s (%s)"
+            .formatted(speaks, builtWith, error);
+    if (built <= major(speaks)) {
+      return text;
+    }
+    String driver = built == 13 ? "driver 580 or newer" : "a newer driver";
+    return text + "; kernels of CUDA " + built + " need " + driver;
+  }
+
+  /** 0 where the text isn't a version. */
+  private static int major(String version) {
+    String number = version.replaceFirst("\\..*", "");
+    return number.matches("\\d{1,4}") ? Integer.parseInt(number) : 0;
   }
 }
