@@ -1,7 +1,9 @@
 package dev.lathe.backend.cuda;
 
+import dev.lathe.backend.Activation;
 import dev.lathe.backend.Epilogue;
 import dev.lathe.backend.Linear;
+import dev.lathe.backend.RmsNorm;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Weight;
@@ -75,20 +77,41 @@ final class CudaLinear implements AutoCloseable {
     }
   }
 
-  private void single(Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
-    Dispatcher.Product product =
-        new Dispatcher.Product(layer.weight().format(), x.size(0), layer.outputs(), layer.inputs());
-    if (timer.isPresent() && dispatcher.isOpen(product)) {
-      Tensor trial = scratch.tensor(DType.F32, out.shape());
-      dispatcher.measured(
-          product,
-          leastNanos(() -> own.linear(trial, x, layer, epilogue)),
-          leastNanos(() -> cublas.orElseThrow().linear(trial, x, layer, epilogue)));
+  /**
+   * The norm, the product and, where there is one, the gate as one kernel, if own kernels take
+   * them: to the bit what they give one after another.
+   *
+   * @param out, x as {@link LinearKernels#fused} takes them
+   * @return false where nothing was done
+   */
+  boolean fused(Tensor out, Tensor x, RmsNorm norm, Linear layer, Optional<Activation> gate) {
+    if (!LinearKernels.fuses(layer.weight(), x.size(0))
+        || x.size(0) == 0
+        || choose(x, layer) != Dispatcher.Choice.OWN) {
+      return false;
     }
-    switch (dispatcher.choose(product).choice()) {
+    own.fused(out, x, norm, layer, gate);
+    return true;
+  }
+
+  private void single(Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
+    switch (choose(x, layer)) {
       case OWN -> own.linear(out, x, layer, epilogue);
       case CUBLAS -> cublas.orElseThrow().linear(out, x, layer, epilogue);
     }
+  }
+
+  private Dispatcher.Choice choose(Tensor x, Linear layer) {
+    Dispatcher.Product product =
+        new Dispatcher.Product(layer.weight().format(), x.size(0), layer.outputs(), layer.inputs());
+    if (timer.isPresent() && dispatcher.isOpen(product)) {
+      Tensor trial = scratch.tensor(DType.F32, x.size(0), layer.outputs());
+      dispatcher.measured(
+          product,
+          leastNanos(() -> own.linear(trial, x, layer, Epilogue.STORE)),
+          leastNanos(() -> cublas.orElseThrow().linear(trial, x, layer, Epilogue.STORE)));
+    }
+    return dispatcher.choose(product).choice();
   }
 
   private double leastNanos(Runnable multiply) {

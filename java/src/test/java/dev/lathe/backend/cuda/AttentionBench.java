@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
+import java.util.Optional;
 import java.util.Random;
 import java.util.stream.IntStream;
 import jcuda.driver.JCudaDriver;
@@ -189,7 +190,7 @@ public final class AttentionBench {
     private final BatchTensors batch;
     private final Tensor qkv;
     private final Tensor out;
-    private final Tensor workspace;
+    private final AttentionKernels.Scratch scratch;
 
     Runner(CudaBench bench, Work work, int copies) {
       this.bench = bench;
@@ -200,7 +201,10 @@ public final class AttentionBench {
       int tokens = work.sequences * work.newTokens;
       qkv = random(DType.F32, tokens, shape.queryKeyValueColumns());
       out = bench.device(DType.F32, tokens, (long) shape.heads() * shape.headDim());
-      workspace = bench.device(DType.U8, kernels.workspaceBytes(shape, TYPE));
+      scratch =
+          new AttentionKernels.Scratch(
+              bench.device(DType.U8, kernels.workspaceBytes(shape, TYPE)),
+              Optional.of(bench.up(bench.host(DType.I32, kernels.arrivals()))));
       long[] size = {
         batch.blocks().size(0), shape.kvHeads(), work.pageSize, shape.headDim(),
       };
@@ -211,7 +215,7 @@ public final class AttentionBench {
 
     void calls(int count) {
       for (int i = 0; i < count; i++) {
-        kernels.attention(out, qkv, work.shape, caches.get(i % caches.size()), batch, workspace);
+        kernels.attention(out, qkv, work.shape, caches.get(i % caches.size()), batch, scratch);
       }
     }
 
@@ -221,7 +225,7 @@ public final class AttentionBench {
      * @throws IllegalStateException if further than rounding to BF16 explains
      */
     double check() {
-      kernels.attention(out, qkv, work.shape, caches.getFirst(), batch, workspace);
+      kernels.attention(out, qkv, work.shape, caches.getFirst(), batch, scratch);
       Tensor fast = bench.down(out);
       AttentionPlan plan =
           AttentionPlan.general(
@@ -233,7 +237,7 @@ public final class AttentionBench {
                   batch.sequenceCount(),
                   batch.blocks().size(0),
                   work.pageSize));
-      kernels.run(plan, out, qkv, work.shape, caches.getFirst(), batch, workspace);
+      kernels.run(plan, out, qkv, work.shape, caches.getFirst(), batch, scratch);
       Tensor general = bench.down(out);
       double most = 0;
       for (long i = 0; i < fast.elements(); i++) {

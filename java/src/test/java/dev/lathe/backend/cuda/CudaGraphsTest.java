@@ -83,12 +83,12 @@ class CudaGraphsTest {
     List<float[]> direct;
     List<float[]> replayed;
     try (TinyModel model = new TinyModel(3);
-        CudaBackend plain = CudaBackend.open(false)) {
+        CudaBackend plain = CudaBackend.open(CudaOptions.ALL.withoutGraphs())) {
       direct = run(plain, model, steps);
       assertThat(plain.graphs().captures()).isZero();
     }
     try (TinyModel model = new TinyModel(3);
-        CudaBackend graphs = CudaBackend.open(true)) {
+        CudaBackend graphs = CudaBackend.open(CudaOptions.ALL)) {
       replayed = run(graphs, model, steps);
       // One sequence; two with 16 pages of room; two with 32: each ran once, was captured, and is
       // replayed from then on. The prompts are neither.
@@ -103,7 +103,7 @@ class CudaGraphsTest {
   @Test
   void anotherCacheIsCapturedAgainAndTheSamePlaceIsNot() {
     try (TinyModel model = new TinyModel(3);
-        CudaBackend backend = CudaBackend.open(true)) {
+        CudaBackend backend = CudaBackend.open(CudaOptions.ALL)) {
       List<float[]> first = run(backend, model, 6);
       long captures = backend.graphs().captures();
       List<float[]> second = run(backend, model, 6); // another decoder: nothing is the same
@@ -116,7 +116,7 @@ class CudaGraphsTest {
 
   @Test
   void whatCannotBeReplayedIsRefusedAndTheBackendGoesOn() {
-    try (CudaBackend backend = CudaBackend.open(true);
+    try (CudaBackend backend = CudaBackend.open(CudaOptions.ALL);
         DeviceMemory memory = backend.allocateMemory();
         Arena arena = Arena.ofConfined()) {
       Tensor x = memory.tensor(DType.F32, 2, 8);

@@ -7,10 +7,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.lathe.backend.KvLayer;
+import dev.lathe.backend.cuda.AttentionKernels.Scratch;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -172,7 +174,9 @@ class PagedAttentionTest {
           c.shape(),
           new KvLayer(bench.up(data.cache().keys()), bench.up(data.cache().values())),
           AttentionCase.up(bench, data.batch()),
-          bench.device(DType.U8, kernels.workspaceBytes(c.shape(), c.type())));
+          new Scratch(
+              bench.device(DType.U8, kernels.workspaceBytes(c.shape(), c.type())),
+              Optional.of(bench.up(bench.host(DType.I32, kernels.arrivals())))));
       AttentionCase.assertClose(
           c.toString(),
           bench.down(out),
@@ -278,11 +282,36 @@ class PagedAttentionTest {
     return new AttentionCase.Arithmetic(rounding, rounding, keysAtATime, !general);
   }
 
+  /**
+   * Divided keys are put together by the last block and by a kernel of its own, to the same bits;
+   * and again, as a graph that is replayed would.
+   */
   private static Tensor run(
       CudaBench bench, AttentionCase c, AttentionCase.Data data, AttentionPlan plan) {
+    Tensor partials = bench.device(DType.F32, plan.partialFloats(c.shape()));
+    Tensor apart = run(bench, c, data, plan, new Scratch(partials, Optional.empty()));
+    if (plan.launches().stream().anyMatch(launch -> launch.splits() > 1)) {
+      long tiles = plan.launches().stream().mapToLong(AttentionPlan.Launch::tiles).max().orElse(0);
+      Tensor arrived = bench.up(bench.host(DType.I32, tiles * c.shape().kvHeads()));
+      for (String which : List.of("the last block's", "again")) {
+        Tensor together = run(bench, c, data, plan, new Scratch(partials, Optional.of(arrived)));
+        assertThat(together.memory().mismatch(apart.memory()))
+            .as("%s: %s by %s", which, c, plan)
+            .isEqualTo(-1);
+        assertThat(bench.downIntegers(arrived)).containsOnly(0);
+      }
+    }
+    return apart;
+  }
+
+  private static Tensor run(
+      CudaBench bench,
+      AttentionCase c,
+      AttentionCase.Data data,
+      AttentionPlan plan,
+      Scratch scratch) {
     Tensor out =
         bench.device(DType.F32, data.qkv().size(0), (long) c.shape().heads() * c.shape().headDim());
-    Tensor workspace = bench.device(DType.F32, plan.partialFloats(c.shape()));
     new AttentionKernels(bench.kernels, bench.context.limits())
         .run(
             plan,
@@ -291,7 +320,7 @@ class PagedAttentionTest {
             c.shape(),
             new KvLayer(bench.up(data.cache().keys()), bench.up(data.cache().values())),
             AttentionCase.up(bench, data.batch()),
-            workspace);
+            scratch);
     return bench.down(out);
   }
 }
