@@ -71,7 +71,13 @@ public final class CudaBackend implements Backend {
     weights = new CudaWeights(transfers);
     graphs = new CudaGraphs(context);
     rows = new RowKernels(kernels, limits);
-    linear = CudaLinear.open(context, kernels, this::newWorkspace);
+    linear =
+        CudaLinear.open(
+            context,
+            kernels,
+            this::newWorkspace,
+            () -> new CudaMemory(context, pool, _ -> {}),
+            options.timing() && !probe.emulated());
     attention = new AttentionKernels(kernels, limits);
     sampling = new CudaSampling(kernels, transfers, newWorkspace(), newWorkspace());
     attentionWorkspace = newWorkspace();

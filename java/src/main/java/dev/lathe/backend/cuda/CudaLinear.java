@@ -1,8 +1,10 @@
 package dev.lathe.backend.cuda;
 
 import dev.lathe.backend.Activation;
+import dev.lathe.backend.DeviceMemory;
 import dev.lathe.backend.Epilogue;
 import dev.lathe.backend.Linear;
+import dev.lathe.backend.OutOfDeviceMemoryException;
 import dev.lathe.backend.RmsNorm;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
@@ -14,49 +16,60 @@ import org.slf4j.LoggerFactory;
 
 /**
  * Linear layers: a stack part by part, each by the kernels that the {@link Dispatcher} chooses. On
- * a real GPU both candidates are timed when a shape is first met.
+ * a real GPU both candidates are timed when a shape is first met, if they compute in the same
+ * precision.
  */
 final class CudaLinear implements AutoCloseable {
   private static final Logger log = LoggerFactory.getLogger(CudaLinear.class);
-
-  private static final int TIMED_RUNS = 3;
 
   private final LinearKernels own;
   private final Optional<CublasGemm> cublas;
   private final Dispatcher dispatcher;
   private final CudaWorkspace scratch;
-  private final Optional<CudaTimer> timer;
+  private final Optional<ProductTrial> trial;
 
   /**
    * @param scratch for outputs of runs that are only timed
-   * @param timer empty where nothing is measured, because time means nothing
+   * @param trial empty where nothing is measured
    */
   private CudaLinear(
       LinearKernels own,
       Optional<CublasGemm> cublas,
       Dispatcher dispatcher,
       CudaWorkspace scratch,
-      Optional<CudaTimer> timer) {
+      Optional<ProductTrial> trial) {
     this.own = own;
     this.cublas = cublas;
     this.dispatcher = dispatcher;
     this.scratch = scratch;
-    this.timer = timer;
+    this.trial = trial;
   }
 
-  /** With cuBLAS where it can be used; timed where the device's time means something. */
+  /**
+   * With cuBLAS where it can be used.
+   *
+   * @param timed whether both are timed: not where the device's time means nothing
+   */
   static CudaLinear open(
-      CudaContext context, CudaKernels kernels, Supplier<CudaWorkspace> newWorkspace) {
+      CudaContext context,
+      CudaKernels kernels,
+      Supplier<CudaWorkspace> newWorkspace,
+      Supplier<DeviceMemory> newMemory,
+      boolean timed) {
     Optional<String> whyNoCublas = CublasLibrary.whyUnusable();
     log.debug("products: {}", whyNoCublas.orElseGet(CublasLibrary::description));
     return new CudaLinear(
         new LinearKernels(kernels, context.limits()),
         whyNoCublas.isPresent()
             ? Optional.empty()
-            : Optional.of(new CublasGemm(context, kernels, newWorkspace.get())),
+            : Optional.of(new CublasGemm(context, kernels, newWorkspace.get(), newWorkspace.get())),
         new Dispatcher(whyNoCublas.map(why -> "cuBLAS can't be used: " + why)),
         newWorkspace.get(),
-        CudaDriver.kind().emulated() ? Optional.empty() : Optional.of(new CudaTimer(context)));
+        timed
+            ? Optional.of(
+                new ProductTrial(
+                    new CudaTimer(context), () -> new CudaCacheFlush(context, newMemory.get())))
+            : Optional.empty());
   }
 
   void linear(Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
@@ -87,7 +100,7 @@ final class CudaLinear implements AutoCloseable {
   boolean fused(Tensor out, Tensor x, RmsNorm norm, Linear layer, Optional<Activation> gate) {
     if (!LinearKernels.fuses(layer.weight(), x.size(0))
         || x.size(0) == 0
-        || choose(x, layer) != Dispatcher.Choice.OWN) {
+        || choose(x, layer).choice() != Dispatcher.Choice.OWN) {
       return false;
     }
     own.fused(out, x, norm, layer, gate);
@@ -95,34 +108,43 @@ final class CudaLinear implements AutoCloseable {
   }
 
   private void single(Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
-    switch (choose(x, layer)) {
+    Dispatcher.Decision decision = choose(x, layer);
+    switch (decision.choice()) {
       case OWN -> own.linear(out, x, layer, epilogue);
-      case CUBLAS -> cublas.orElseThrow().linear(out, x, layer, epilogue);
+      case CUBLAS -> cublas(decision.precision(), out, x, layer, epilogue);
     }
   }
 
-  private Dispatcher.Choice choose(Tensor x, Linear layer) {
+  private void cublas(
+      Dispatcher.Precision precision, Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
+    switch (precision) {
+      case TWO_PARTS -> cublas.orElseThrow().linearInTwoParts(out, x, layer, epilogue);
+      case F32, ROUNDED -> cublas.orElseThrow().linear(out, x, layer, epilogue);
+    }
+  }
+
+  private Dispatcher.Decision choose(Tensor x, Linear layer) {
     Dispatcher.Product product =
         new Dispatcher.Product(layer.weight().format(), x.size(0), layer.outputs(), layer.inputs());
-    if (timer.isPresent() && dispatcher.isOpen(product)) {
-      Tensor trial = scratch.tensor(DType.F32, x.size(0), layer.outputs());
-      dispatcher.measured(
-          product,
-          leastNanos(() -> own.linear(trial, x, layer, Epilogue.STORE)),
-          leastNanos(() -> cublas.orElseThrow().linear(trial, x, layer, Epilogue.STORE)));
+    if (trial.isPresent() && dispatcher.isOpen(product)) {
+      measure(product, x, layer);
     }
-    return dispatcher.choose(product).choice();
+    return dispatcher.choose(product);
   }
 
-  private double leastNanos(Runnable multiply) {
-    multiply.run();
-    double least = Double.MAX_VALUE;
-    for (int i = 0; i < TIMED_RUNS; i++) {
-      timer.orElseThrow().start();
-      multiply.run();
-      least = Math.min(least, timer.orElseThrow().stopNanos());
+  private void measure(Dispatcher.Product product, Tensor x, Linear layer) {
+    try {
+      Tensor out = scratch.tensor(DType.F32, x.size(0), layer.outputs());
+      ProductTrial.Times times =
+          trial
+              .orElseThrow()
+              .time(
+                  () -> own.linear(out, x, layer, Epilogue.STORE),
+                  () -> cublas(product.precision(), out, x, layer, Epilogue.STORE));
+      dispatcher.measured(product, times.ownNanos(), times.cublasNanos());
+    } catch (OutOfDeviceMemoryException e) {
+      dispatcher.unmeasured(product, "not measured: " + e.getMessage());
     }
-    return least;
   }
 
   Dispatcher dispatcher() {
@@ -131,7 +153,7 @@ final class CudaLinear implements AutoCloseable {
 
   @Override
   public void close() {
-    timer.ifPresent(CudaTimer::close);
+    trial.ifPresent(ProductTrial::close);
     cublas.ifPresent(CublasGemm::close);
   }
 }
