@@ -4,33 +4,18 @@
  *   activate    out[i] = f(x[i])                           out may be x
  *   scale       x[i] = x[i] * factor
  *   soft_cap    x[i] = cap * tanh(x[i] / cap)
- *   f: kSilu x sigmoid(x); kGeluTanh x/2 (1 + tanh(y)) = x sigmoid(2y), y = sqrt(2/pi) (x + 0.044715 x^3);
- *      kGelu x/2 erfc(-x / sqrt(2))
+ *   f: common/activation.cuh
  *
  * f32, rows of gate out_stride and x_stride apart, the others without gaps; four values at a time where gate's n and strides
  * are multiples of 4 and all start at 16 bytes; any n and alignment is correct
- * exact far below 0 too, where 1 + tanh and 1 + erf would cancel: their products are small, not 0
  * moves 12 (gate) or 8 bytes a value, so they are bound by memory, in a decode step by their launch; not measured on a GPU yet
  * grid: gate: rows, pieces of a row; the others: any; any block size
  * twin: ReferenceBackend.gate, activate, scale, softCap          proof: ActivationKernelTest
  */
+#include "common/activation.cuh"
 #include "common/kv_types.cuh"
 
 namespace {
-
-enum Activation { kSilu, kGeluTanh, kGelu };
-
-/** 1 / (1 + exp(-x)), with exp of what is negative, which can't overflow. */
-__device__ __forceinline__ float sigmoid(float x) {
-  float e = expf(-fabsf(x));
-  return (x < 0 ? e : 1.0f) / (1.0f + e);
-}
-
-__device__ __forceinline__ float activated(int activation, float x) {
-  if (activation == kSilu) return x * sigmoid(x);
-  if (activation == kGeluTanh) return x * sigmoid(2.0f * 0.797884561f * (x + 0.044715f * x * x * x));
-  return 0.5f * x * erfcf(-0.707106781f * x);
-}
 
 /** y[i] = change(x[i]) for i < count; x and y may be the same. */
 template <class Change>

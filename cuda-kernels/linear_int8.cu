@@ -83,19 +83,19 @@ struct Int8 : WeightRows<int8_t> {
 #define LINEAR_INT8(NAME, GROUPED, BATCH, ROWS, UNROLL)                                                               \
   LATHE_KERNEL(NAME, kGemvThreads,                                                                                    \
                (LINEAR_TENSORS, const int8_t* values, int64_t w_stride, const void* scales, const int8_t* zeros,      \
-                int scales_are_bf16, int groups, int group_size, int64_t rows, int cols, int warps_per_row,           \
-                int tile)) {                                                                                          \
+                int scales_are_bf16, int groups, int group_size, int64_t rows, int cols,                              \
+                LINEAR_FUSED_PARAMETERS)) {                                                                           \
     Int8<GROUPED> weights(values, w_stride, {scales, zeros, scales_are_bf16, groups, group_size});                    \
-    gemv<Int8<GROUPED>, BATCH, ROWS, UNROLL>(LINEAR_PRODUCT, weights, warps_per_row, tile);                           \
+    gemv<Int8<GROUPED>, BATCH, ROWS, UNROLL>(LINEAR_PRODUCT, weights, LINEAR_FUSED);                                  \
   }
 
 LINEAR_INT8(linear_int8_1, false, 1, 4, 2)
 LINEAR_INT8(linear_int8_2, false, 2, 4, 2)
 LINEAR_INT8(linear_int8_4, false, 4, 4, 1)
-LINEAR_INT8(linear_int8_8, false, 8, 2, 1)
+LINEAR_INT8(linear_int8_8, false, 8, 2, 2)
 LINEAR_INT8(linear_int8_grouped_1, true, 1, 4, 1)
 LINEAR_INT8(linear_int8_grouped_2, true, 2, 4, 1)
-LINEAR_INT8(linear_int8_grouped_4, true, 4, 3, 1)
+LINEAR_INT8(linear_int8_grouped_4, true, 4, 2, 2)
 LINEAR_INT8(linear_int8_grouped_8, true, 8, 2, 1)
 
 LATHE_KERNEL(linear_int8_ragged, 128,

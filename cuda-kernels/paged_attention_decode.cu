@@ -11,13 +11,14 @@
  * (common/score_tiles.cuh), and the result is as good as fp32's on f16 keys and values.
  * A block of 4 warps has a tile, a kv head and one of `splits` parts of its keys (flash-decoding). Each warp takes every
  * fourth 16 keys of them, with its own pipeline of `stages` through cp.async and no barrier with the others, until all
- * put their sums together. Page numbers are read 32 steps ahead, one for 16 keys where page_size is a multiple of 16, so
- * that small pages cost what large ones do.
+ * put their sums together. The last of the blocks puts the parts together (common/combine.cuh). Page numbers are read 32
+ * steps ahead, one for 16 keys where page_size is a multiple of 16, so that small pages cost what large ones do.
  * needs 256 stages (dims + 8) bytes of shared memory, for 256 dims 64 (dims + 8) more; rows padded by 16 bytes: ldmatrix
  * and cp.async have no bank conflicts. In flight: 8 KB a warp and stage at 128 dims
  * bound by memory: report GB/s; not measured on a GPU yet
  * grid: tiles, kv_heads, splits           twin: ReferenceBackend.attention          proof: PagedAttentionTest
  */
+#include "common/combine.cuh"
 #include "common/score_tiles.cuh"
 
 namespace {
@@ -147,6 +148,8 @@ __device__ __forceinline__ void finish(float* out, float* memory, LaneRows& rows
       partials.stats[2 * at + 1] = total;
     }
   }
+  if (used > 1 && partials.arrived != nullptr)
+    combine_if_last(out, memory, shape, tile, partials, kv_head, used, kRows);
 }
 
 template <class T, int kDims>
@@ -237,9 +240,9 @@ __device__ __forceinline__ void attend(float* out, const float* qkv, const T* ke
 
 #define PAGED_ATTENTION(NAME, T, DIMS)                                                                                \
   LATHE_KERNEL(NAME, kThreads, (PAGED_ATTENTION_TENSORS(T), PAGED_ATTENTION_SIZES, float* partial_sums,              \
-                                float* partial_stats, int splits, int keys_per_split, int stages)) {                 \
+                                float* partial_stats, int* arrived, int splits, int keys_per_split, int stages)) {   \
     attend<T, DIMS>(out, qkv, keys, values, PAGED_ATTENTION_SHAPE, PAGED_ATTENTION_BATCH, {least_new, most_new},      \
-                    {partial_sums, partial_stats, splits, keys_per_split}, stages);                                  \
+                    {partial_sums, partial_stats, arrived, splits, keys_per_split}, stages);                         \
   }
 PAGED_ATTENTION(paged_attention_decode_f16_64, f16, 64)
 PAGED_ATTENTION(paged_attention_decode_f16_128, f16, 128)

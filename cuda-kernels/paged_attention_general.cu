@@ -10,12 +10,13 @@
  * A block of 128 threads takes a tile and a kv head, and of its keys one of `splits` parts: tile_keys at a time through
  * shared memory, as fp32. Scores: a lane a key, a warp every fourth row. Sums: a thread four columns of four rows.
  * needs tile_keys of 1 to 32, at most keys_per_split, and with columns = head_dim rounded up to a multiple of 4
- * 4 (128 + 2 rows columns + 35 (rows + 4) + 2 tile_keys (columns + 4)) bytes of shared memory
+ * 4 (128 + 2 rows columns + 35 (rows + 4) + 2 tile_keys (columns + 4)) bytes of shared memory, 4 rows (splits + 1) at least
+ * the last of the blocks that share keys puts their parts together (common/combine.cuh)
  * reads 2 sizeof(T) kv_heads head_dim bytes a key, once a tile: decode is bound by memory, prefill by shared memory; not
  * measured on a GPU yet
  * grid: tiles, kv_heads, splits           twin: ReferenceBackend.attention          proof: PagedAttentionTest
  */
-#include "common/paged.cuh"
+#include "common/combine.cuh"
 
 namespace {
 
@@ -209,15 +210,18 @@ __device__ __forceinline__ void attend(float* out, const float* qkv, const T* ke
       partials.stats[2 * at + 1] = total;
     }
   }
+  if (used > 1 && partials.arrived != nullptr)
+    combine_if_last(out, dynamic, shape, tile, partials, kv_head, used, kRows);
 }
 
 }  // namespace
 
 #define PAGED_ATTENTION(NAME, ROWS, T)                                                                                \
   LATHE_KERNEL(NAME, kThreads, (PAGED_ATTENTION_TENSORS(T), PAGED_ATTENTION_SIZES, float* partial_sums,              \
-                                float* partial_stats, int splits, int keys_per_split, int tile_keys)) {              \
+                                float* partial_stats, int* arrived, int splits, int keys_per_split,                  \
+                                int tile_keys)) {                                                                    \
     attend<ROWS>(out, qkv, keys, values, PAGED_ATTENTION_SHAPE, PAGED_ATTENTION_BATCH, {least_new, most_new},         \
-                 {partial_sums, partial_stats, splits, keys_per_split}, tile_keys);                                  \
+                 {partial_sums, partial_stats, arrived, splits, keys_per_split}, tile_keys);                         \
   }
 PAGED_ATTENTION(paged_attention_few_f32, 8, float)
 PAGED_ATTENTION(paged_attention_few_f16, 8, f16)

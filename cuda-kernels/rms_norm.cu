@@ -12,33 +12,9 @@
  * blockDim.x is a multiple of 32, up to 512; the grid strides over the rows
  * twin: ReferenceBackend.rmsNorm, addRmsNorm          proof: RmsNormKernelTest, NormKernelsTest
  */
-#include "common/numeric.cuh"
-#include "common/reduce.cuh"
+#include "common/rms.cuh"
 
 namespace {
-
-/** This thread's part of the row's sum of squares: packs, or single values, `first`, `first + stride`, ... */
-template <bool kPacked, class T>
-__device__ __forceinline__ float squares(const T* x, int cols, int first, int stride) {
-  float sum = 0;
-  if constexpr (kPacked) {
-    const Pack<T>* packs = reinterpret_cast<const Pack<T>*>(x);
-    for (int i = first; i < cols / Pack<T>::kCount; i += stride) {
-      Pack<T> pack = packs[i];
-#pragma unroll
-      for (int j = 0; j < Pack<T>::kCount; j++) {
-        float value = to_float(pack.values[j]);
-        sum += value * value;
-      }
-    }
-  } else {
-    for (int c = first; c < cols; c += stride) {
-      float value = to_float(x[c]);
-      sum += value * value;
-    }
-  }
-  return sum;
-}
 
 template <bool kPacked, bool kAdd, class T>
 __device__ __forceinline__ void scale(T* out, const T* x, const T* w, float factor, int cols, int first, int stride) {
@@ -79,7 +55,7 @@ __device__ __forceinline__ void warp_rows(T* out, const T* x, const T* w, int64_
        row += static_cast<int64_t>(gridDim.x) * warps) {
     const T* x_row = x + row * cols;
     float sum = warp_sum(squares<kPacked>(x_row, cols, lane, 32));
-    scale<kPacked, kAdd>(out + row * cols, x_row, w, rsqrtf(sum / static_cast<float>(cols) + eps), cols, lane, 32);
+    scale<kPacked, kAdd>(out + row * cols, x_row, w, rms_factor(sum, cols, eps), cols, lane, 32);
   }
 }
 
@@ -89,7 +65,7 @@ __device__ __forceinline__ void block_rows(T* out, const T* x, const T* w, int64
   for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
     const T* x_row = x + row * cols;
     float sum = block_sum(squares<kPacked>(x_row, cols, thread, threads));
-    scale<kPacked, kAdd>(out + row * cols, x_row, w, rsqrtf(sum / static_cast<float>(cols) + eps), cols, thread,
+    scale<kPacked, kAdd>(out + row * cols, x_row, w, rms_factor(sum, cols, eps), cols, thread,
                          threads);
     __syncthreads();  // block_sum's memory is free again
   }

@@ -128,10 +128,11 @@ __device__ __forceinline__ float capped(float score, float soft_cap) {
   return soft_cap > 0 ? soft_cap * tanhf(score / soft_cap) : score;
 }
 
-/** What a block of several that share a tile's keys leaves for paged_attention_combine. */
+/** What a block of several that share a tile's keys leaves for who puts them together: common/combine.cuh. */
 struct Partials {
   float* sums;   // [tile, kv_head, split, row, head_dim]: sums of exp(score - largest) * value
   float* stats;  // [tile, kv_head, split, row, 2]: the largest score, and the sum of exp(score - largest)
+  int* arrived;  // [tile, kv_head]: zeros, for the last block to put parts together; null: paged_attention_combine does
   int splits;
   int keys_per_split;  // at least, where there are several
 

@@ -61,3 +61,37 @@ LATHE_KERNEL(linear_combine_with_defect, 256, (LINEAR_TENSORS, const float* part
   }
   finish(p, row, t, sum);
 }
+
+namespace {
+
+enum FusedDefect {
+  kNoneOfThem,
+  kFirstFactorForAll,
+  kLastSquareMissed,
+  kNormWeightsIgnored,
+  kActivationOfUp,
+  kUpOfNextOutput,
+  kGateWithoutBias
+};
+
+}  // namespace
+
+/** RMSNorm, a product with [gate, up] and the gate, a thread an output: x [batch, cols], w [2 n, cols]. */
+LATHE_KERNEL(norm_linear_gate_with_defect, 256,
+             (float* out, const float* x, const float* norm, float eps, const float* w, const float* bias, int batch, int n,
+              int cols, int activation, int defect)) {
+  for (int i = static_cast<int>(threadIdx.x); i < batch * n; i += static_cast<int>(blockDim.x)) {
+    int t = i / n, output = i % n;
+    const float *row = x + static_cast<int64_t>(t) * cols, *of_factor = defect == kFirstFactorForAll ? x : row;
+    float factor = rms_factor(squares<false>(of_factor, cols - (defect == kLastSquareMissed), 0, 1), cols, eps);
+    int up_row = n + (defect == kUpOfNextOutput ? (output + 1) % n : output);
+    float gate = bias == nullptr || defect == kGateWithoutBias ? 0.0f : bias[output];
+    float up = bias == nullptr ? 0.0f : bias[up_row];
+    for (int c = 0; c < cols; c++) {
+      float y = row[c] * factor * (defect == kNormWeightsIgnored ? 1.0f : norm[c]);
+      gate = fmaf(y, w[static_cast<int64_t>(output) * cols + c], gate);
+      up = fmaf(y, w[static_cast<int64_t>(up_row) * cols + c], up);
+    }
+    out[i] = defect == kActivationOfUp ? gate * activated(activation, up) : activated(activation, gate) * up;
+  }
+}

@@ -144,6 +144,43 @@ public interface Backend extends AutoCloseable {
   void linear(Tensor out, Tensor x, Linear layer, Epilogue epilogue);
 
   /**
+   * {@code out = rmsNorm(x) W^T + b}: a norm and the product that reads it, which a backend may
+   * carry out as one.
+   *
+   * @param out [tokens, outputs] F32
+   * @param x [tokens, inputs] F32
+   * @param normed [tokens, inputs] F32, room for what is in between; what it holds afterwards means
+   *     nothing. May be {@code x}, which is lost then
+   */
+  default void normLinear(Tensor out, Tensor x, RmsNorm norm, Linear layer, Tensor normed) {
+    rmsNorm(normed, x, norm.weight(), norm.epsilon());
+    linear(out, normed, layer, Epilogue.STORE);
+  }
+
+  /**
+   * {@code out = activation(gate) * up} with {@code [gate, up] = rmsNorm(x) W^T + b}: the first
+   * half of a gated feed-forward layer (Shazeer 2020, arXiv 2002.05202), which a backend may carry
+   * out as one.
+   *
+   * @param out [tokens, n] F32
+   * @param x [tokens, inputs] F32
+   * @param layer [2n, inputs], the gate first
+   * @param normed [tokens, inputs] and {@code gateUp} [tokens, 2n], F32, room for what is in
+   *     between; what they hold afterwards means nothing
+   */
+  default void normLinearGate(
+      Tensor out,
+      Tensor x,
+      RmsNorm norm,
+      Linear layer,
+      Activation activation,
+      Tensor normed,
+      Tensor gateUp) {
+    normLinear(gateUp, x, norm, layer, normed);
+    gate(out, gateUp, activation);
+  }
+
+  /**
    * Rotates queries (in place) and keys by their positions, and writes keys and values to their
    * slots in the cache. RoPE (Su et al. 2021, arXiv 2104.09864) in the rotate-half form of Hugging
    * Face checkpoints: element i of a head is paired with element i + headDim / 2.

@@ -83,6 +83,17 @@ public final class Checks {
     }
   }
 
+  public static void normLinear(Tensor out, Tensor x, RmsNorm norm, Linear layer, Tensor normed) {
+    rmsNorm(normed, x, norm.weight());
+    linear(out, x, layer);
+  }
+
+  public static void normLinearGate(
+      Tensor out, Tensor x, RmsNorm norm, Linear layer, Tensor normed, Tensor gateUp) {
+    normLinear(gateUp, x, norm, layer, normed);
+    gate(out, gateUp);
+  }
+
   public static void rotateAndAppend(
       Tensor qkv, Tensor rotations, AttentionShape shape, KvLayer cache, BatchTensors batch) {
     batch(batch);

@@ -11,6 +11,7 @@ import dev.lathe.backend.HostMemory;
 import dev.lathe.backend.KvLayer;
 import dev.lathe.backend.Linear;
 import dev.lathe.backend.OutOfDeviceMemoryException;
+import dev.lathe.backend.RmsNorm;
 import dev.lathe.checkpoint.Checkpoint;
 import dev.lathe.checkpoint.TensorInfo;
 import dev.lathe.error.InvalidInputException;
@@ -168,8 +169,7 @@ public final class Decoder implements AutoCloseable {
       AttentionShape heads = config.attention(layer.index());
       KvLayer kv = cache.layer(layer.index());
       Tensor qkv = w.queryKeyValue(); // [tokens, (heads + 2 kvHeads) headDim]
-      norm(w.h(), w.x(), layer.attentionNorm());
-      backend.linear(qkv, w.h(), layer.queryKeyValue(), STORE);
+      normLinear(qkv, w.x(), layer.attentionNorm(), layer.queryKeyValue(), w.h());
       if (layer.headNorms().isPresent()) {
         HeadNorms norms = layer.headNorms().get();
         backend.normHeads(qkv, norms.query(), norms.key(), heads, config.normEpsilon());
@@ -182,31 +182,46 @@ public final class Decoder implements AutoCloseable {
       backend.attention(w.attention(), qkv, heads, kv, numbers); // [tokens, heads * headDim]
       addLinear(w, w.attention(), layer.attentionOutput(), layer.postAttentionNorm());
 
-      norm(w.h(), w.x(), layer.feedForwardNorm());
-      backend.linear(w.gateUp(), w.h(), layer.gateUp(), STORE); // [tokens, 2 intermediate]
       if (config.gated()) {
-        backend.gate(w.gated(), w.gateUp(), config.activation()); // [tokens, intermediate]
+        normLinearGate(w, layer.feedForwardNorm(), layer.gateUp()); // [tokens, intermediate]
       } else {
+        normLinear(w.gateUp(), w.x(), layer.feedForwardNorm(), layer.gateUp(), w.h());
         backend.activate(w.gated(), w.gateUp(), config.activation());
       }
       addLinear(w, w.gated(), layer.down(), layer.postFeedForwardNorm());
     }
     if (numbers.logitRows().size(0) > 0) {
       backend.gatherRows(w.selected(), w.x(), numbers.logitRows()); // [logitRows, hidden]
-      norm(w.selected(), w.selected(), weights.finalNorm());
-      backend.linear(logits, w.selected(), weights.head(), STORE); // [logitRows, vocabulary]
+      normLinear(logits, w.selected(), weights.finalNorm(), weights.head(), w.selected());
       if (config.logitSoftCap() > 0) {
         backend.softCap(logits, config.logitSoftCap());
       }
     }
   }
 
-  private void norm(Tensor out, Tensor x, Norm norm) {
+  /** out = norm(x) W^T + b, with room for the norm's result. */
+  private void normLinear(Tensor out, Tensor x, Norm norm, Linear linear, Tensor normed) {
     if (norm.bias().isPresent()) {
-      backend.layerNorm(out, x, norm.weight(), norm.bias().get(), config.normEpsilon());
+      backend.layerNorm(normed, x, norm.weight(), norm.bias().get(), config.normEpsilon());
+      backend.linear(out, normed, linear, STORE);
     } else {
-      backend.rmsNorm(out, x, norm.weight(), config.normEpsilon());
+      backend.normLinear(out, x, rms(norm), linear, normed);
     }
+  }
+
+  /** gated = activation(gate) * up, where [gate, up] = norm(x) W^T + b. */
+  private void normLinearGate(Workspace.Activations w, Norm norm, Linear gateUp) {
+    if (norm.bias().isPresent()) {
+      normLinear(w.gateUp(), w.x(), norm, gateUp, w.h());
+      backend.gate(w.gated(), w.gateUp(), config.activation());
+    } else {
+      backend.normLinearGate(
+          w.gated(), w.x(), rms(norm), gateUp, config.activation(), w.h(), w.gateUp());
+    }
+  }
+
+  private RmsNorm rms(Norm norm) {
+    return new RmsNorm(norm.weight(), config.normEpsilon());
   }
 
   /** x += y W^T + b, through a norm where there is one. */

@@ -77,6 +77,24 @@ public abstract class BackendConformance {
                 () -> LinearChecks.linear(backend, format, this::activationRounding)));
   }
 
+  @TestFactory
+  Stream<DynamicTest> normLinear() {
+    return Arrays.stream(WeightCases.values())
+        .map(format ->
+            dynamicTest(
+                format.name(),
+                () -> FusedChecks.normLinear(backend, format, this::activationRounding)));
+  }
+
+  @TestFactory
+  Stream<DynamicTest> normLinearGate() {
+    return Arrays.stream(WeightCases.values())
+        .map(format ->
+            dynamicTest(
+                format.name(),
+                () -> FusedChecks.normLinearGate(backend, format, this::activationRounding)));
+  }
+
   @Test
   void rmsNorm() {
     ElementwiseChecks.rmsNorm(backend);

@@ -29,6 +29,7 @@ final class ConformanceCanaryTest {
     try (Backend backend = new ForwardingBackend(new ReferenceBackend())) {
       LinearChecks.linear(backend, WeightCases.STACKED_MIXED);
       AttentionChecks.attention(backend);
+      FusedChecks.normLinearGate(backend, WeightCases.F32, LinearChecks.ActivationRounding.NONE);
     }
   }
 
@@ -67,6 +68,7 @@ final class ConformanceCanaryTest {
     defects.put("epsilon is missing", new Defect(new NoEpsilon(), ElementwiseChecks::rmsNorm));
     defects.put("last of equals", new Defect(new LastOfEquals(), ElementwiseChecks::argmax));
     defects.put("the next draw", new Defect(new NextDraw(), SamplingChecks::sample));
+    defects.putAll(FusedDefects.all());
     defects.putAll(VariantDefects.all());
     defects.put("shapes unchecked", new Defect(new NoChecks(), ShapeChecks::wrongShapesAreRefused));
     return defects;

@@ -11,6 +11,8 @@ import java.lang.foreign.MemorySegment;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** The suite catches a wrong kernel among right ones, and a host that does not wait. */
 @Tag("cuda")
@@ -41,6 +43,56 @@ class CudaConformanceCanaryTest {
           .isInstanceOf(AssertionError.class)
           .hasMessageContaining("rmsNorm");
     }
+  }
+
+  /** A wrong kernel, by its number in cuda-kernels/test/linear_faults.cu; 0 is right. */
+  private static final class WrongFusion extends ForwardingBackend {
+    private final CudaBackend cuda;
+    private final int defect;
+
+    WrongFusion(CudaBackend cuda, int defect) {
+      super(cuda);
+      this.cuda = cuda;
+      this.defect = defect;
+    }
+
+    @Override
+    public void normLinearGate(
+        Tensor out,
+        Tensor x,
+        RmsNorm norm,
+        Linear layer,
+        Activation activation,
+        Tensor normed,
+        Tensor gateUp) {
+      WrongKernels.normLinearGate(cuda, out, x, norm, layer, activation, defect);
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "1, all rows are normalized by the first one's factor",
+    "2, the last column is not in the sum of squares",
+    "3, the norm's weights are ignored",
+    "4, the activation is up's",
+    "5, up is the next output's",
+    "6, the gate has no bias"
+  })
+  void wrongFusionIsCaught(int defect, String what) {
+    try (Backend backend = new WrongFusion(CudaBackend.open(), defect)) {
+      assertThatThrownBy(() -> checkGate(backend)).as(what).isInstanceOf(AssertionError.class);
+    }
+  }
+
+  @Test
+  void fusionWithoutDefectPasses() {
+    try (Backend backend = new WrongFusion(CudaBackend.open(), 0)) {
+      checkGate(backend);
+    }
+  }
+
+  private static void checkGate(Backend backend) {
+    FusedChecks.normLinearGate(backend, WeightCases.F32, LinearChecks.ActivationRounding.NONE);
   }
 
   /** Uploads somewhere else: what a copy that has not happened yet looks like. */

@@ -110,6 +110,23 @@ class ForwardingBackend implements Backend {
   }
 
   @Override
+  public void normLinear(Tensor out, Tensor x, RmsNorm norm, Linear layer, Tensor normed) {
+    to.normLinear(out, x, norm, layer, normed);
+  }
+
+  @Override
+  public void normLinearGate(
+      Tensor out,
+      Tensor x,
+      RmsNorm norm,
+      Linear layer,
+      Activation activation,
+      Tensor normed,
+      Tensor gateUp) {
+    to.normLinearGate(out, x, norm, layer, activation, normed, gateUp);
+  }
+
+  @Override
   public void rotateAndAppend(
       Tensor qkv, Tensor rotations, AttentionShape shape, KvLayer cache, BatchTensors batch) {
     to.rotateAndAppend(qkv, rotations, shape, cache, batch);

@@ -101,7 +101,7 @@ final class LinearChecks {
   }
 
   /** Nothing outside the columns that were asked for may change. */
-  private static Bench.Bound bound(
+  static Bench.Bound bound(
       Weight weight,
       Tensor x,
       Optional<Tensor> bias,

@@ -6,6 +6,7 @@ import dev.lathe.backend.Checks;
 import dev.lathe.backend.KvLayer;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
+import java.util.Optional;
 
 /**
  * RoPE, writing to the cache and attention over it: rope.cu and paged_attention_*.cu. Geometry
@@ -17,6 +18,16 @@ final class AttentionKernels {
 
   private final CudaKernels kernels;
   private final DeviceLimits limits;
+
+  /**
+   * Memory that attention needs while it runs, on the device.
+   *
+   * @param partials {@link #workspaceBytes} of any type; what is in it before and after means
+   *     nothing
+   * @param arrived {@link #arrivals} of I32, all 0 before and after: parts of divided keys are put
+   *     together by the last block that comes; empty: by another kernel
+   */
+  record Scratch(Tensor partials, Optional<Tensor> arrived) {}
 
   AttentionKernels(CudaKernels kernels, DeviceLimits limits) {
     this.kernels = kernels;
@@ -77,19 +88,19 @@ final class AttentionKernels {
     return AttentionPlan.mostPartialFloats(limits, shape, type) * Float.BYTES;
   }
 
-  /**
-   * {@link dev.lathe.backend.Backend#attention}.
-   *
-   * @param workspace {@link #workspaceBytes} of device memory that nobody else uses meanwhile, of
-   *     any type; its content before and after means nothing
-   */
+  /** Elements of {@link Scratch#arrived}, whatever the batch. */
+  int arrivals() {
+    return AttentionPlan.mostDivided(limits);
+  }
+
+  /** {@link dev.lathe.backend.Backend#attention}. */
   void attention(
       Tensor out,
       Tensor qkv,
       AttentionShape shape,
       KvLayer cache,
       BatchTensors batch,
-      Tensor workspace) {
+      Scratch scratch) {
     Checks.attention(out, qkv, shape, cache, batch);
     if (batch.tokenCount() == 0) {
       return;
@@ -104,7 +115,7 @@ final class AttentionKernels {
         addresses % 16 == 0
             ? AttentionPlan.of(limits, shape, type, sizes)
             : AttentionPlan.general(limits, shape, type, sizes);
-    run(plan, out, qkv, shape, cache, batch, workspace);
+    run(plan, out, qkv, shape, cache, batch, scratch);
   }
 
   /** Attention as planned. */
@@ -115,18 +126,19 @@ final class AttentionKernels {
       AttentionShape shape,
       KvLayer cache,
       BatchTensors batch,
-      Tensor workspace) {
-    if (workspace.bytes() < plan.partialFloats(shape) * Float.BYTES) {
+      Scratch scratch) {
+    Tensor partials = scratch.partials();
+    if (partials.bytes() < plan.partialFloats(shape) * Float.BYTES) {
       throw new IllegalArgumentException(
           "attention: a workspace of %d bytes, %d are needed"
-              .formatted(workspace.bytes(), plan.partialFloats(shape) * Float.BYTES));
+              .formatted(partials.bytes(), plan.partialFloats(shape) * Float.BYTES));
     }
     for (AttentionPlan.Launch launch : plan.launches()) {
-      long sums = launch.splits() == 1 ? 0 : workspace.address();
-      long stats =
-          launch.splits() == 1
-              ? 0
-              : sums + launch.partialRows(shape) * shape.headDim() * Float.BYTES;
+      boolean divided = launch.splits() > 1;
+      long sums = divided ? partials.address() : 0;
+      long stats = divided ? sums + launch.partialRows(shape) * shape.headDim() * Float.BYTES : 0;
+      Optional<Tensor> arrived = divided ? scratch.arrived() : Optional.empty();
+      arrived.ifPresent(counters -> checkArrivals(counters, launch, shape));
       CudaKernel kernel = kernels.get(launch.module(), launch.kernel());
       kernel.pointer(out).pointer(qkv).pointer(cache.keys()).pointer(cache.values());
       sizes(kernel, launch, shape, cache, batch);
@@ -134,6 +146,7 @@ final class AttentionKernels {
         kernel
             .pointer(sums)
             .pointer(stats)
+            .pointer(arrived.map(Tensor::address).orElse(0L))
             .i32(launch.splits())
             .i32(launch.keysPerSplit())
             .i32(launch.step());
@@ -144,7 +157,7 @@ final class AttentionKernels {
           launch.splits(),
           AttentionPlan.THREADS,
           launch.sharedBytes());
-      if (launch.splits() > 1) {
+      if (divided && arrived.isEmpty()) {
         CudaKernel combine = kernels.get("paged_attention_combine", "paged_attention_combine");
         sizes(combine.pointer(out), launch, shape, cache, batch)
             .pointer(sums)
@@ -154,6 +167,15 @@ final class AttentionKernels {
             .i32(launch.rowsPerTile())
             .launch(launch.tiles(), shape.kvHeads(), launch.rowsPerTile(), COMBINE_THREADS, 0);
       }
+    }
+  }
+
+  private static void checkArrivals(
+      Tensor counters, AttentionPlan.Launch launch, AttentionShape shape) {
+    long needed = launch.tiles() * shape.kvHeads();
+    if (counters.elements() < needed) {
+      throw new IllegalArgumentException(
+          "attention: %d counters of blocks, %d are needed".formatted(counters.elements(), needed));
     }
   }
 

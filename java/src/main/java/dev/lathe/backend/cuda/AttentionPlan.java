@@ -47,7 +47,8 @@ record AttentionPlan(List<Launch> launches) {
    *
    * @param rowsPerTile rows (a query head of a new token) of a block
    * @param tiles at least as many as the batch can have
-   * @param splits blocks that share a tile's keys; above 1 {@code paged_attention_combine} follows
+   * @param splits blocks that share a tile's keys; above 1 the last of them puts the parts
+   *     together, or {@code paged_attention_combine}
    * @param keysPerSplit a block of several has at least so many
    * @param leastNew new tokens of a sequence that the kernel takes, at least
    * @param mostNew and at most
@@ -88,7 +89,10 @@ record AttentionPlan(List<Launch> launches) {
       return limits.multiprocessors() * perMultiprocessor;
     }
 
-    /** The same kernel with other splits. */
+    /**
+     * The same kernel with other splits. What each part of a row counts needs shared memory, which
+     * the parts' own numbers leave free by then.
+     */
     Launch withSplits(int otherSplits, int otherKeysPerSplit) {
       return new Launch(
           module,
@@ -100,7 +104,7 @@ record AttentionPlan(List<Launch> launches) {
           leastNew,
           mostNew,
           step,
-          sharedBytes);
+          Math.max(sharedBytes, rowsPerTile * (otherSplits + 1) * Float.BYTES));
     }
   }
 
@@ -128,6 +132,12 @@ record AttentionPlan(List<Launch> launches) {
       most = Math.max(most, rows * (shape.headDim() + 2L));
     }
     return most;
+  }
+
+  /** Tiles and kv heads whose keys are divided, together, at most, whatever the batch. */
+  static int mostDivided(DeviceLimits limits) {
+    // Partial results are for so many blocks at most, and each of those tiles has two or more.
+    return WAVES_WITH_PARTIALS * MAX_BLOCKS_AT_ONCE * limits.multiprocessors() / 2;
   }
 
   /** The fastest kernels that take this shape; memory is aligned to 16 bytes. */

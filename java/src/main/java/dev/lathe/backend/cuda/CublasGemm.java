@@ -35,6 +35,7 @@ final class CublasGemm implements AutoCloseable {
   private final CudaContext context;
   private final CudaKernels kernels;
   private final CudaWorkspace rounded;
+  private final CudaWorkspace parts;
   private final cublasHandle handle = new cublasHandle();
 
   /** For cuBLAS itself. */
@@ -45,12 +46,14 @@ final class CublasGemm implements AutoCloseable {
 
   /**
    * @param rounded for activations in the weight's type
+   * @param parts for the products of both parts of activations
    * @throws LatheException if cuBLAS refuses
    */
-  CublasGemm(CudaContext context, CudaKernels kernels, CudaWorkspace rounded) {
+  CublasGemm(CudaContext context, CudaKernels kernels, CudaWorkspace rounded, CudaWorkspace parts) {
     this.context = context;
     this.kernels = kernels;
     this.rounded = rounded;
+    this.parts = parts;
     context.enter();
     JCublas2.setExceptionsEnabled(false);
     check(JCublas2.cublasCreate(handle), "cublasCreate");
@@ -95,6 +98,43 @@ final class CublasGemm implements AutoCloseable {
     } else {
       multiply(out, weight, round(x, weight.dtype()), x.size(1), beta, type(weight.dtype()));
     }
+  }
+
+  /**
+   * The same with two BF16 for each activation, the second what the first leaves of it. Both are
+   * rows of one product, so that the weights are read once.
+   *
+   * @param layer with a BF16 weight
+   */
+  void linearInTwoParts(Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
+    context.enter();
+    Tensor weight = ((Weight.Dense) layer.weight()).values();
+    if (weight.dtype() != DType.BF16) {
+      throw new IllegalArgumentException(weight + " is not BF16");
+    }
+    long rows = x.size(0);
+    int inputs = Math.toIntExact(x.size(1));
+    Tensor split = rounded.tensor(DType.BF16, 2 * rows, inputs);
+    kernels
+        .get("dense_support", "split_rows_bf16")
+        .pointer(split)
+        .pointer(x)
+        .i64(rows)
+        .i32(inputs)
+        .i64(x.rowStride())
+        .launch(blocks(rows * Math.ceilDiv(inputs, 4L)), 1, 1, THREADS, 0);
+    Tensor products = parts.tensor(DType.F32, 2 * rows, out.size(1));
+    multiply(products, weight, split.address(), inputs, zero, cudaDataType.CUDA_R_16BF);
+    kernels
+        .get("dense_support", "add_parts")
+        .pointer(out)
+        .pointer(products)
+        .pointer(layer.bias().map(Tensor::address).orElse(0L))
+        .i64(rows)
+        .i32(Math.toIntExact(out.size(1)))
+        .i64(out.rowStride())
+        .i32(epilogue == Epilogue.ADD ? 1 : 0)
+        .launch(blocks(out.size(1)), (int) Math.min(rows, DeviceLimits.MAX_GRID_YZ), 1, THREADS, 0);
   }
 
   private static int type(DType dtype) {

@@ -14,6 +14,7 @@ import dev.lathe.backend.DrawParameters;
 import dev.lathe.backend.Epilogue;
 import dev.lathe.backend.KvLayer;
 import dev.lathe.backend.Linear;
+import dev.lathe.backend.RmsNorm;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Floats;
 import dev.lathe.tensor.Tensor;
@@ -41,18 +42,23 @@ public final class CudaBackend implements Backend {
   private final CudaKernels kernels;
   private final CudaWeights weights;
   private final CudaGraphs graphs;
-  private final boolean useGraphs;
+  private final CudaOptions options;
   private final RowKernels rows;
   private final CudaLinear linear;
   private final AttentionKernels attention;
   private final CudaSampling sampling;
   private final CudaWorkspace attentionWorkspace;
+
+  /** What is allocated for as long as the backend is open. */
+  private final CudaMemory lasting;
+
+  private final Optional<Tensor> arrivals;
   private int openMemories;
   private boolean closed;
 
-  private CudaBackend(CudaContext context, CudaProbe probe, boolean useGraphs) {
+  private CudaBackend(CudaContext context, CudaProbe probe, CudaOptions options) {
     this.context = context;
-    this.useGraphs = useGraphs;
+    this.options = options;
     DeviceLimits limits = context.limits();
     device =
         new DeviceInfo(
@@ -66,10 +72,21 @@ public final class CudaBackend implements Backend {
     weights = new CudaWeights(transfers);
     graphs = new CudaGraphs(context);
     rows = new RowKernels(kernels, limits);
-    linear = CudaLinear.open(context, kernels, this::newWorkspace);
+    linear =
+        CudaLinear.open(
+            context,
+            kernels,
+            this::newWorkspace,
+            () -> new CudaMemory(context, pool, _ -> {}),
+            options.timing() && !probe.emulated());
     attention = new AttentionKernels(kernels, limits);
     sampling = new CudaSampling(kernels, transfers, newWorkspace(), newWorkspace());
     attentionWorkspace = newWorkspace();
+    lasting = new CudaMemory(context, pool, _ -> {});
+    arrivals =
+        options.fusion()
+            ? Optional.of(lasting.tensor(DType.I32, attention.arrivals()))
+            : Optional.empty();
   }
 
   private CudaWorkspace newWorkspace() {
@@ -87,17 +104,14 @@ public final class CudaBackend implements Backend {
    * @throws dev.lathe.error.BackendUnusableException if there is none that can be used
    */
   public static CudaBackend open() {
-    return open(!"0".equals(System.getenv("LATHE_CUDA_GRAPHS")));
+    return open(CudaOptions.fromEnvironment());
   }
 
-  /**
-   * @param useGraphs whether what is repeated becomes a CUDA graph
-   */
-  static CudaBackend open(boolean useGraphs) {
+  static CudaBackend open(CudaOptions options) {
     CudaContext context = CudaContext.open();
     try {
       CudaUsability.require(context);
-      return new CudaBackend(context, CudaDriver.probe(), useGraphs);
+      return new CudaBackend(context, CudaDriver.probe(), options);
     } catch (RuntimeException | Error e) {
       context.close();
       throw e;
@@ -189,7 +203,7 @@ public final class CudaBackend implements Backend {
 
   @Override
   public void replayable(Object key, Runnable operations) {
-    if (useGraphs) {
+    if (options.graphs()) {
       graphs.run(key, operations);
     } else {
       operations.run();
@@ -259,6 +273,29 @@ public final class CudaBackend implements Backend {
   }
 
   @Override
+  public void normLinear(Tensor out, Tensor x, RmsNorm norm, Linear layer, Tensor normed) {
+    Checks.normLinear(out, x, norm, layer, normed);
+    if (!options.fusion() || !linear.fused(out, x, norm, layer, Optional.empty())) {
+      Backend.super.normLinear(out, x, norm, layer, normed);
+    }
+  }
+
+  @Override
+  public void normLinearGate(
+      Tensor out,
+      Tensor x,
+      RmsNorm norm,
+      Linear layer,
+      Activation activation,
+      Tensor normed,
+      Tensor gateUp) {
+    Checks.normLinearGate(out, x, norm, layer, normed, gateUp);
+    if (!options.fusion() || !linear.fused(out, x, norm, layer, Optional.of(activation))) {
+      Backend.super.normLinearGate(out, x, norm, layer, activation, normed, gateUp);
+    }
+  }
+
+  @Override
   public void rotateAndAppend(
       Tensor qkv, Tensor rotations, AttentionShape shape, KvLayer cache, BatchTensors batch) {
     attention.rotateAndAppend(qkv, rotations, shape, cache, batch);
@@ -273,9 +310,10 @@ public final class CudaBackend implements Backend {
   public void attention(
       Tensor out, Tensor qkv, AttentionShape shape, KvLayer cache, BatchTensors batch) {
     Checks.attention(out, qkv, shape, cache, batch);
-    Tensor workspace =
+    Tensor partials =
         attentionWorkspace.tensor(DType.U8, attention.workspaceBytes(shape, cache.keys().dtype()));
-    attention.attention(out, qkv, shape, cache, batch, workspace);
+    attention.attention(
+        out, qkv, shape, cache, batch, new AttentionKernels.Scratch(partials, arrivals));
   }
 
   @Override

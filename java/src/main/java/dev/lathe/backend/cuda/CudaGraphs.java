@@ -9,6 +9,8 @@ import jcuda.driver.CUgraph;
 import jcuda.driver.CUgraphExec;
 import jcuda.driver.CUstreamCaptureMode;
 import jcuda.driver.JCudaDriver;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Sequences of launches that are repeated, as CUDA graphs: one call instead of hundreds, so that
@@ -19,6 +21,8 @@ import jcuda.driver.JCudaDriver;
  * in the graph as they were; what may change lies in memory that they point to.
  */
 final class CudaGraphs implements AutoCloseable {
+  private static final Logger log = LoggerFactory.getLogger(CudaGraphs.class);
+
   /** Batch sizes and lengths of block tables that are in use together; each takes some 100 KB. */
   private static final int MOST = 64;
 
@@ -29,6 +33,7 @@ final class CudaGraphs implements AutoCloseable {
       new LinkedHashMap<>(16, 0.75f, true);
 
   private long captures;
+  private long lastNodes;
   private long replays;
 
   CudaGraphs(CudaContext context) {
@@ -77,11 +82,16 @@ final class CudaGraphs implements AutoCloseable {
     }
     context.setCapturing(false);
     context.check(JCudaDriver.cuStreamEndCapture(context.stream(), graph), "cuStreamEndCapture");
+    long[] nodes = new long[1];
+    int counted = JCudaDriver.cuGraphGetNodes(graph, null, nodes);
     CUgraphExec executable = new CUgraphExec();
     int result = JCudaDriver.cuGraphInstantiate(executable, graph, 0);
     context.release(JCudaDriver.cuGraphDestroy(graph), "cuGraphDestroy");
+    context.check(counted, "cuGraphGetNodes");
     context.check(result, "cuGraphInstantiate");
     captures++;
+    lastNodes = nodes[0];
+    log.debug("captured a step of {} launches", lastNodes);
     return executable;
   }
 
@@ -103,6 +113,11 @@ final class CudaGraphs implements AutoCloseable {
   /** Graphs that were captured so far. */
   long captures() {
     return captures;
+  }
+
+  /** Kernels, copies and fills of the graph that was captured last: what a step is made of. */
+  long lastNodes() {
+    return lastNodes;
   }
 
   /** Launches of graphs instead of operations so far, those right after a capture not counted. */

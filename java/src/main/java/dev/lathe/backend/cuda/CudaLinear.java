@@ -1,7 +1,11 @@
 package dev.lathe.backend.cuda;
 
+import dev.lathe.backend.Activation;
+import dev.lathe.backend.DeviceMemory;
 import dev.lathe.backend.Epilogue;
 import dev.lathe.backend.Linear;
+import dev.lathe.backend.OutOfDeviceMemoryException;
+import dev.lathe.backend.RmsNorm;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Weight;
@@ -12,39 +16,46 @@ import org.slf4j.LoggerFactory;
 
 /**
  * Linear layers: a stack part by part, each by the kernels that the {@link Dispatcher} chooses. On
- * a real GPU both candidates are timed when a shape is first met.
+ * a real GPU both candidates are timed when a shape is first met, if they compute in the same
+ * precision.
  */
 final class CudaLinear implements AutoCloseable {
   private static final Logger log = LoggerFactory.getLogger(CudaLinear.class);
-
-  private static final int TIMED_RUNS = 3;
 
   private final LinearKernels own;
   private final Optional<CublasGemm> cublas;
   private final Dispatcher dispatcher;
   private final CudaWorkspace scratch;
-  private final Optional<CudaTimer> timer;
+  private final Optional<ProductTrial> trial;
 
   /**
    * @param scratch for outputs of runs that are only timed
-   * @param timer empty where nothing is measured, because time means nothing
+   * @param trial empty where nothing is measured
    */
   private CudaLinear(
       LinearKernels own,
       Optional<CublasGemm> cublas,
       Dispatcher dispatcher,
       CudaWorkspace scratch,
-      Optional<CudaTimer> timer) {
+      Optional<ProductTrial> trial) {
     this.own = own;
     this.cublas = cublas;
     this.dispatcher = dispatcher;
     this.scratch = scratch;
-    this.timer = timer;
+    this.trial = trial;
   }
 
-  /** With cuBLAS where it can be used; timed where the device's time means something. */
+  /**
+   * With cuBLAS where it can be used.
+   *
+   * @param timed whether both are timed: not where the device's time means nothing
+   */
   static CudaLinear open(
-      CudaContext context, CudaKernels kernels, Supplier<CudaWorkspace> newWorkspace) {
+      CudaContext context,
+      CudaKernels kernels,
+      Supplier<CudaWorkspace> newWorkspace,
+      Supplier<DeviceMemory> newMemory,
+      boolean timed) {
     Optional<String> whyNoCublas = CublasLibrary.whyUnusable();
     log.debug("products: {}", whyNoCublas.orElseGet(CublasLibrary::description));
     CudaWorkspace partial = newWorkspace.get();
@@ -53,10 +64,14 @@ final class CudaLinear implements AutoCloseable {
             kernels, context.limits(), bytes -> partial.tensor(DType.U8, bytes).address()),
         whyNoCublas.isPresent()
             ? Optional.empty()
-            : Optional.of(new CublasGemm(context, kernels, newWorkspace.get())),
+            : Optional.of(new CublasGemm(context, kernels, newWorkspace.get(), newWorkspace.get())),
         new Dispatcher(whyNoCublas.map(why -> "cuBLAS can't be used: " + why)),
         newWorkspace.get(),
-        CudaDriver.kind().emulated() ? Optional.empty() : Optional.of(new CudaTimer(context)));
+        timed
+            ? Optional.of(
+                new ProductTrial(
+                    new CudaTimer(context), () -> new CudaCacheFlush(context, newMemory.get())))
+            : Optional.empty());
   }
 
   void linear(Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
@@ -77,31 +92,61 @@ final class CudaLinear implements AutoCloseable {
     }
   }
 
-  private void single(Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
-    Dispatcher.Product product =
-        new Dispatcher.Product(layer.weight().format(), x.size(0), layer.outputs(), layer.inputs());
-    if (timer.isPresent() && dispatcher.isOpen(product)) {
-      Tensor trial = scratch.tensor(DType.F32, out.shape());
-      dispatcher.measured(
-          product,
-          leastNanos(() -> own.linear(trial, x, layer, epilogue)),
-          leastNanos(() -> cublas.orElseThrow().linear(trial, x, layer, epilogue)));
+  /**
+   * The norm, the product and, where there is one, the gate as one kernel, if own kernels take
+   * them: to the bit what they give one after another.
+   *
+   * @param out, x as {@link LinearKernels#fused} takes them
+   * @return false where nothing was done
+   */
+  boolean fused(Tensor out, Tensor x, RmsNorm norm, Linear layer, Optional<Activation> gate) {
+    if (!LinearKernels.fuses(layer.weight(), x.size(0))
+        || x.size(0) == 0
+        || choose(x, layer).choice() != Dispatcher.Choice.OWN) {
+      return false;
     }
-    switch (dispatcher.choose(product).choice()) {
+    own.fused(out, x, norm, layer, gate);
+    return true;
+  }
+
+  private void single(Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
+    Dispatcher.Decision decision = choose(x, layer);
+    switch (decision.choice()) {
       case OWN -> own.linear(out, x, layer, epilogue);
-      case CUBLAS -> cublas.orElseThrow().linear(out, x, layer, epilogue);
+      case CUBLAS -> cublas(decision.precision(), out, x, layer, epilogue);
     }
   }
 
-  private double leastNanos(Runnable multiply) {
-    multiply.run();
-    double least = Double.MAX_VALUE;
-    for (int i = 0; i < TIMED_RUNS; i++) {
-      timer.orElseThrow().start();
-      multiply.run();
-      least = Math.min(least, timer.orElseThrow().stopNanos());
+  private void cublas(
+      Dispatcher.Precision precision, Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
+    switch (precision) {
+      case TWO_PARTS -> cublas.orElseThrow().linearInTwoParts(out, x, layer, epilogue);
+      case F32, ROUNDED -> cublas.orElseThrow().linear(out, x, layer, epilogue);
     }
-    return least;
+  }
+
+  private Dispatcher.Decision choose(Tensor x, Linear layer) {
+    Dispatcher.Product product =
+        new Dispatcher.Product(layer.weight().format(), x.size(0), layer.outputs(), layer.inputs());
+    if (trial.isPresent() && dispatcher.isOpen(product)) {
+      measure(product, x, layer);
+    }
+    return dispatcher.choose(product);
+  }
+
+  private void measure(Dispatcher.Product product, Tensor x, Linear layer) {
+    try {
+      Tensor out = scratch.tensor(DType.F32, x.size(0), layer.outputs());
+      ProductTrial.Times times =
+          trial
+              .orElseThrow()
+              .time(
+                  () -> own.linear(out, x, layer, Epilogue.STORE),
+                  () -> cublas(product.precision(), out, x, layer, Epilogue.STORE));
+      dispatcher.measured(product, times.ownNanos(), times.cublasNanos());
+    } catch (OutOfDeviceMemoryException e) {
+      dispatcher.unmeasured(product, "not measured: " + e.getMessage());
+    }
   }
 
   Dispatcher dispatcher() {
@@ -110,7 +155,7 @@ final class CudaLinear implements AutoCloseable {
 
   @Override
   public void close() {
-    timer.ifPresent(CudaTimer::close);
+    trial.ifPresent(ProductTrial::close);
     cublas.ifPresent(CublasGemm::close);
   }
 }

@@ -8,30 +8,41 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Which kernels multiply, by shape: own ones or cuBLAS. A rule decides until both were measured for
- * a shape; from then on the faster one runs. Each decision is kept with its reason.
+ * Which kernels multiply, by shape: own ones or cuBLAS. How exactly activations are multiplied
+ * follows from the weight's format and the number of rows alone ({@link Precision}); among kernels
+ * that do it so a rule decides until both were measured for a shape, and from then on the faster
+ * one runs. So what is measured changes no more than the order of sums in F32. Each decision is
+ * kept with its reason.
  */
 final class Dispatcher {
   private static final Logger log = LoggerFactory.getLogger(Dispatcher.class);
 
   /**
-   * Rows up to which reading the weights is what takes time, where own kernels read at least as
-   * fast.
+   * Rows up to which reading the weights is what takes time, where a second part of activations
+   * costs nothing, and own kernels should read at least as fast.
    */
   static final int FEW_ROWS = 64;
 
-  /**
-   * Rows up to which activations are not rounded to the type of 16-bit weights, as cuBLAS wants.
-   */
+  /** Rows up to which activations beside 16-bit weights are multiplied as they are. */
   static final int EXACT_ROWS = 8;
+
+  /** What activations are multiplied as. */
+  enum Precision {
+    /** As they are. */
+    F32,
+    /** Two numbers of 16 bits, the second what the first leaves: 16 digits and more. */
+    TWO_PARTS,
+    /** Rounded to the 16-bit type of the weight. */
+    ROUNDED
+  }
 
   enum Choice {
     OWN,
     CUBLAS
   }
 
-  /** What runs, and why. */
-  record Decision(Choice choice, String reason) {}
+  /** What runs, how exactly, and why. */
+  record Decision(Choice choice, Precision precision, String reason) {}
 
   /**
    * A product [rows, inputs] x [outputs, inputs]^T.
@@ -39,6 +50,20 @@ final class Dispatcher {
    * @param format of the weight, as {@code Weight.format()} names it
    */
   record Product(String format, long rows, long outputs, long inputs) {
+    boolean is16Bit() {
+      return format.equals("bf16") || format.equals("f16");
+    }
+
+    /** The same on every device and in every process. */
+    Precision precision() {
+      if (!is16Bit()) {
+        return Precision.F32;
+      }
+      return rows <= EXACT_ROWS
+          ? Precision.F32
+          : rows <= FEW_ROWS ? Precision.TWO_PARTS : Precision.ROUNDED;
+    }
+
     /** Shapes that are decided on together: rows up to the next power of two. */
     Product bucket() {
       long up = rows <= 1 ? 1 : 2 * Long.highestOneBit(rows - 1);
@@ -72,35 +97,47 @@ final class Dispatcher {
   }
 
   private Decision rule(Product product) {
-    if (!cublasMultiplies(product.format())) {
-      return new Decision(
-          Choice.OWN, "cuBLAS does not multiply F32 by %s weights".formatted(product.format()));
+    Optional<String> onlyOwn = whyOnlyOwn(product);
+    if (onlyOwn.isPresent()) {
+      return decision(product, Choice.OWN, onlyOwn.get());
     }
-    if (whyNoCublas.isPresent()) {
-      return new Decision(Choice.OWN, whyNoCublas.get());
-    }
-    if (mustBeExact(product)) {
-      return new Decision(
-          Choice.OWN, "activations of at most %d rows are not rounded".formatted(EXACT_ROWS));
+    if (product.precision() == Precision.ROUNDED) {
+      return decision(
+          product,
+          Choice.CUBLAS,
+          "more than %d rows are rounded to the weight's type, as own kernels don't"
+              .formatted(FEW_ROWS));
     }
     return product.rows() <= FEW_ROWS
-        ? new Decision(Choice.OWN, "at most %d rows".formatted(FEW_ROWS))
-        : new Decision(Choice.CUBLAS, "more than %d rows".formatted(FEW_ROWS));
+        ? decision(product, Choice.OWN, "at most %d rows".formatted(FEW_ROWS))
+        : decision(product, Choice.CUBLAS, "more than %d rows".formatted(FEW_ROWS));
   }
 
-  private static boolean mustBeExact(Product product) {
-    return product.rows() <= EXACT_ROWS && !product.format().equals("f32");
+  private static Decision decision(Product product, Choice choice, String reason) {
+    return new Decision(choice, product.precision(), reason);
   }
 
-  private static boolean cublasMultiplies(String format) {
-    return format.equals("f32") || format.equals("bf16") || format.equals("f16");
+  /** Why cuBLAS doesn't multiply this, in this precision; empty where it does. */
+  private Optional<String> whyOnlyOwn(Product product) {
+    if (!product.is16Bit() && !product.format().equals("f32")) {
+      return Optional.of("cuBLAS does not multiply F32 by %s weights".formatted(product.format()));
+    }
+    if (whyNoCublas.isPresent()) {
+      return whyNoCublas;
+    }
+    if (product.is16Bit() && product.precision() == Precision.F32) {
+      return Optional.of("activations of at most %d rows are not rounded".formatted(EXACT_ROWS));
+    }
+    if (product.format().equals("f16") && product.precision() == Precision.TWO_PARTS) {
+      return Optional.of("cuBLAS would take activations in F16, which ends at 65504");
+    }
+    return Optional.empty();
   }
 
-  /** Whether both could multiply this, and nobody has measured which is faster. */
+  /** Whether both could multiply this equally well, and nobody has measured which is faster. */
   boolean isOpen(Product product) {
-    return whyNoCublas.isEmpty()
-        && cublasMultiplies(product.format())
-        && !mustBeExact(product)
+    return whyOnlyOwn(product).isEmpty()
+        && product.precision() != Precision.ROUNDED
         && !decisions.containsKey(product.bucket());
   }
 
@@ -109,10 +146,17 @@ final class Dispatcher {
     Choice faster = ownNanos <= cublasNanos ? Choice.OWN : Choice.CUBLAS;
     decide(
         product.bucket(),
-        new Decision(
+        decision(
+            product,
             faster,
             "measured: %.1f us by own kernels, %.1f us by cuBLAS"
                 .formatted(ownNanos / 1e3, cublasNanos / 1e3)));
+  }
+
+  /** The rule decides for good, because it could not be measured. */
+  void unmeasured(Product product, String why) {
+    Decision rule = rule(product);
+    decide(product.bucket(), decision(product, rule.choice(), rule.reason() + "; " + why));
   }
 
   private void decide(Product bucket, Decision decision) {

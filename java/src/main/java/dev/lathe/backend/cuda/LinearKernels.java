@@ -1,11 +1,14 @@
 package dev.lathe.backend.cuda;
 
+import dev.lathe.backend.Activation;
 import dev.lathe.backend.Checks;
 import dev.lathe.backend.Epilogue;
 import dev.lathe.backend.Linear;
+import dev.lathe.backend.RmsNorm;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Weight;
+import java.util.Optional;
 import java.util.function.LongUnaryOperator;
 
 /**
@@ -54,6 +57,29 @@ final class LinearKernels {
     }
   }
 
+  /** Whether {@link #fused} takes a product with this weight. */
+  static boolean fuses(Weight weight, long tokens) {
+    return tokens <= PASS_ROWS
+        && switch (weight) {
+          case Weight.Dense _ -> true;
+          case Weight.Int8 int8 -> !LinearPlan.isRagged(int8);
+          case Weight.Bitmap _, Weight.Stacked _ -> false;
+        };
+  }
+
+  /**
+   * The norm, the product and what {@code gate} is the activation of, in one kernel: to the bit
+   * what they give one after another.
+   *
+   * @param out [tokens, outputs], with a gate [tokens, outputs / 2]; x [tokens, inputs], F32
+   * @param layer with a weight that {@link #fuses}
+   */
+  void fused(Tensor out, Tensor x, RmsNorm norm, Linear layer, Optional<Activation> gate) {
+    if (x.size(0) > 0) {
+      planned(out, x, Optional.of(norm), layer, gate, Epilogue.STORE);
+    }
+  }
+
   /** 9 rows and more, as planned. */
   void tiles(TilePlan plan, Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
     long floats = plan.partialFloats(x.size(0), layer.outputs());
@@ -83,17 +109,33 @@ final class LinearKernels {
       case Weight.Int8 ragged when LinearPlan.isRagged(ragged) ->
           weight(start("linear_int8", "linear_int8_ragged", out, x, layer, epilogue), ragged)
               .launch(rowBlocks(layer), 1, 1, ROW_A_WARP_THREADS, 0);
-      case Weight.Dense _, Weight.Int8 _ -> {
-        LinearPlan plan = LinearPlan.of(limits, layer.weight(), Math.toIntExact(x.size(0)));
-        weight(start(plan.module(), plan.kernel(), out, x, layer, epilogue), layer.weight())
-            .i32(plan.warpsPerRow())
-            .i32(plan.tileColumns())
-            .launch(plan.blocks(), 1, 1, LinearPlan.THREADS, plan.sharedBytes());
-      }
+      case Weight.Dense _, Weight.Int8 _ ->
+          planned(out, x, Optional.empty(), layer, Optional.empty(), epilogue);
       case Weight.Bitmap bitmap -> bitmap(out, x, layer, epilogue, bitmap);
       case Weight.Stacked _ ->
           throw new IllegalArgumentException("a stack of matrices is multiplied part by part");
     }
+  }
+
+  private void planned(
+      Tensor out,
+      Tensor x,
+      Optional<RmsNorm> norm,
+      Linear layer,
+      Optional<Activation> gate,
+      Epilogue epilogue) {
+    int tokens = Math.toIntExact(x.size(0));
+    LinearPlan plan = LinearPlan.of(limits, layer.weight(), tokens, gate.isPresent());
+    // As many threads as rms_norm.cu has for a row, so that its sum is made up in the same order.
+    int normThreads = RowGeometry.ofNorm(limits, tokens, layer.inputs()).threadsOfARow();
+    weight(start(plan.module(), plan.kernel(), out, x, layer, epilogue), layer.weight())
+        .pointer(norm.map(n -> n.weight().address()).orElse(0L))
+        .f32(norm.map(RmsNorm::epsilon).orElse(0f))
+        .i32(normThreads)
+        .i32(gate.map(RowKernels::number).orElse(-1))
+        .i32(plan.warpsPerRow())
+        .i32(plan.tileColumns())
+        .launch(plan.blocks(), 1, 1, LinearPlan.THREADS, plan.sharedBytes());
   }
 
   private void bitmap(Tensor out, Tensor x, Linear layer, Epilogue epilogue, Weight.Bitmap weight) {

@@ -43,6 +43,11 @@ record RowGeometry(boolean warps, long blocks, int threads) {
     return new RowGeometry(false, blocks, THREADS);
   }
 
+  /** Threads that add up a row of a norm. */
+  int threadsOfARow() {
+    return warps ? WARP : threads;
+  }
+
   /** What kernels that come in both ways end in. */
   String suffix() {
     return warps ? "_warp" : "_block";

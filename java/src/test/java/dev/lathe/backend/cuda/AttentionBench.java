@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
+import java.util.Optional;
 import java.util.Random;
 import java.util.stream.IntStream;
 import tools.jackson.databind.JsonNode;
@@ -137,7 +138,7 @@ final class AttentionBench {
     private final BatchTensors batch;
     private final Tensor qkv;
     private final Tensor out;
-    private final Tensor workspace;
+    private final AttentionKernels.Scratch scratch;
 
     Runner(CudaBench bench, Work work, int copies) {
       this.bench = bench;
@@ -148,7 +149,10 @@ final class AttentionBench {
       int tokens = work.sequences * work.newTokens;
       qkv = BenchData.random(bench, DType.F32, 0, tokens, shape.queryKeyValueColumns());
       out = bench.device(DType.F32, tokens, (long) shape.heads() * shape.headDim());
-      workspace = bench.device(DType.U8, kernels.workspaceBytes(shape, TYPE));
+      scratch =
+          new AttentionKernels.Scratch(
+              bench.device(DType.U8, kernels.workspaceBytes(shape, TYPE)),
+              Optional.of(bench.up(bench.host(DType.I32, kernels.arrivals()))));
       long[] size = {
         batch.blocks().size(0), shape.kvHeads(), work.pageSize, shape.headDim(),
       };
@@ -161,7 +165,7 @@ final class AttentionBench {
     }
 
     void call(long copy) {
-      kernels.attention(out, qkv, work.shape, caches.get((int) copy), batch, workspace);
+      kernels.attention(out, qkv, work.shape, caches.get((int) copy), batch, scratch);
     }
 
     /**
@@ -170,7 +174,7 @@ final class AttentionBench {
      * @throws IllegalStateException if further than rounding to BF16 explains
      */
     double check() {
-      kernels.attention(out, qkv, work.shape, caches.getFirst(), batch, workspace);
+      kernels.attention(out, qkv, work.shape, caches.getFirst(), batch, scratch);
       Tensor fast = bench.down(out);
       AttentionPlan plan =
           AttentionPlan.general(
@@ -182,7 +186,7 @@ final class AttentionBench {
                   batch.sequenceCount(),
                   batch.blocks().size(0),
                   work.pageSize));
-      kernels.run(plan, out, qkv, work.shape, caches.getFirst(), batch, workspace);
+      kernels.run(plan, out, qkv, work.shape, caches.getFirst(), batch, scratch);
       Tensor general = bench.down(out);
       double most = 0;
       for (long i = 0; i < fast.elements(); i++) {

@@ -65,7 +65,10 @@ class CublasGemmTest {
         CudaGraphs graphs = new CudaGraphs(bench.context);
         CublasGemm gemm =
             new CublasGemm(
-                bench.context, bench.kernels, new CudaWorkspace(bench.context, pool, graphs))) {
+                bench.context,
+                bench.kernels,
+                new CudaWorkspace(bench.context, pool, graphs),
+                new CudaWorkspace(bench.context, pool, graphs))) {
       Tensor x = normal(bench.host(DType.F32, c.rows, c.inputs + 2L * c.gap), random);
       Tensor weight = normal(bench.host(c.type, c.outputs, c.inputs), random);
       Tensor bias = normal(bench.host(DType.F32, c.outputs), random);

@@ -87,12 +87,12 @@ class CudaGraphsTest {
     List<float[]> direct;
     List<float[]> replayed;
     try (TinyModel model = new TinyModel(3);
-        CudaBackend plain = CudaBackend.open(false)) {
+        CudaBackend plain = CudaBackend.open(CudaOptions.ALL.withoutGraphs())) {
       direct = run(plain, model, steps);
       assertThat(plain.graphs().captures()).isZero();
     }
     try (TinyModel model = new TinyModel(3);
-        CudaBackend graphs = CudaBackend.open(true)) {
+        CudaBackend graphs = CudaBackend.open(CudaOptions.ALL)) {
       replayed = run(graphs, model, steps);
       // One sequence; two with 16 pages of room; two with 32: each ran once, was captured, and is
       // replayed from then on. The prompts are neither.
@@ -107,7 +107,7 @@ class CudaGraphsTest {
   @Test
   void anotherCacheIsCapturedAgainAndTheSamePlaceIsNot() {
     try (TinyModel model = new TinyModel(3);
-        CudaBackend backend = CudaBackend.open(true)) {
+        CudaBackend backend = CudaBackend.open(CudaOptions.ALL)) {
       List<float[]> first = run(backend, model, 6);
       long captures = backend.graphs().captures();
       List<float[]> second = run(backend, model, 6); // another decoder: nothing is the same
@@ -121,7 +121,7 @@ class CudaGraphsTest {
   /** Sums of parts lie in a workspace that a graph keeps, and that a larger product replaces. */
   @Test
   void productsWithDividedColumnsAreReplayed() {
-    try (CudaBackend backend = CudaBackend.open(true);
+    try (CudaBackend backend = CudaBackend.open(CudaOptions.ALL);
         DeviceMemory memory = backend.allocateMemory();
         Arena arena = Arena.ofConfined()) {
       int cols = 2048;
@@ -162,7 +162,7 @@ class CudaGraphsTest {
 
   @Test
   void whatCannotBeReplayedIsRefusedAndTheBackendGoesOn() {
-    try (CudaBackend backend = CudaBackend.open(true);
+    try (CudaBackend backend = CudaBackend.open(CudaOptions.ALL);
         DeviceMemory memory = backend.allocateMemory();
         Arena arena = Arena.ofConfined()) {
       Tensor x = memory.tensor(DType.F32, 2, 8);
@@ -202,7 +202,7 @@ class CudaGraphsTest {
   /** A capture forbids both; the driver's own answer would not say who asked for it. */
   @Test
   void waitingAndTimingInACaptureAreRefusedByName() {
-    try (CudaBackend backend = CudaBackend.open(true);
+    try (CudaBackend backend = CudaBackend.open(CudaOptions.ALL);
         DeviceTimer timer = backend.newTimer().orElseThrow();
         DeviceMemory memory = backend.allocateMemory()) {
       Tensor x = memory.tensor(DType.F32, 2, 8);

@@ -38,7 +38,7 @@ class CudaRecorderTest {
 
   @BeforeEach
   void open() {
-    backend = CudaBackend.open(true);
+    backend = CudaBackend.open(CudaOptions.ALL);
     memory = backend.allocateMemory();
     recorder = backend.newRecorder().orElseThrow();
     x = memory.tensor(DType.F32, 3, 32);

@@ -96,7 +96,7 @@ class LaunchListenerTest {
   @Tag("cuda")
   void launchesThatNobodyRecordsAllocateNothing() {
     int launches = 300;
-    try (CudaBackend backend = CudaBackend.open(false);
+    try (CudaBackend backend = CudaBackend.open(CudaOptions.ALL.withoutGraphs());
         DeviceMemory memory = backend.allocateMemory()) {
       Tensor x = memory.tensor(DType.F32, 1, 8);
       CudaKernel kernel = backend.kernels().get("activation", "scale");

@@ -8,8 +8,11 @@ import dev.lathe.tensor.Weight;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** Geometry of linear layers, for devices that need not be there. */
@@ -43,13 +46,13 @@ class LinearPlanTest {
       return; // has a kernel that needs no plan
     }
     for (int batch = 1; batch <= LinearKernels.PASS_ROWS; batch++) {
-      LinearPlan plan = LinearPlan.of(c.limits, c.weight, batch);
+      LinearPlan plan = LinearPlan.of(c.limits, c.weight, batch, false);
       assertThat(plan.sharedBytes()).isLessThanOrEqualTo(c.limits.sharedBytesPerBlock());
       assertThat(plan.sharedBytes()).isGreaterThanOrEqualTo(plan.tileColumns() * batch * 4);
       assertThat(plan.warpsPerRow()).isIn(1, 2, 4);
       assertThat(plan.warpsPerRow())
           .as("the order of a sum")
-          .isEqualTo(LinearPlan.of(c.limits, c.weight, 1).warpsPerRow());
+          .isEqualTo(LinearPlan.of(c.limits, c.weight, 1, false).warpsPerRow());
       // At most 4 rows a team.
       assertThat(plan.blocks() * 8 / plan.warpsPerRow() * 4)
           .isGreaterThanOrEqualTo(c.weight.rows());
@@ -75,12 +78,12 @@ class LinearPlanTest {
     }
   }
 
-  /** Decode on the largest device: as many blocks as it runs at once, from the start. */
+  /** Decode on the largest device: one wave of blocks where the weight has no more. */
   @Test
   void oneRowFillsTheDevice() {
-    for (long[] shape : new long[][] {{2048, 8192}, {4096, 4096}, {8192, 8192}}) {
-      LinearPlan plan = LinearPlan.of(H200, dense(DType.BF16, shape), 1);
-      assertThat(plan.blocks()).isBetween(240L, 2 * 264L);
+    for (long[] shape : new long[][] {{2048, 2048}, {2048, 8192}, {4096, 4096}}) {
+      LinearPlan plan = LinearPlan.of(H200, dense(DType.BF16, shape), 1, false);
+      assertThat(plan.blocks()).isBetween(240L, 264L);
     }
   }
 
@@ -103,6 +106,39 @@ class LinearPlanTest {
     assertThat(plan.partialFloats(tokens, weight.rows()))
         .isEqualTo(plan.splits() == 1 ? 0 : plan.splits() * tokens * weight.rows());
     return plan.blocks() * plan.splits();
+  }
+
+  /**
+   * Latency times bandwidth: 4.3 TB/s for 0.8 us are 3.4 MB, 26 KB a multiprocessor of an H200. The
+   * table of docs/architecture.md: [outputs, inputs], KB in flight as BF16 and as INT8 by channel,
+   * for 1, 2, 4 and 8 rows of x.
+   */
+  @ParameterizedTest
+  @CsvSource({
+    "llama-3.2-1b qkv,     3072,   2048, 64 64 64 23, 47 47 23 32",
+    "llama-3.2-1b o,       2048,   2048, 62 62 62 16, 31 31 16 31",
+    "llama-3.2-1b gate+up, 16384,  2048, 64 64 64 32, 64 64 32 32",
+    "llama-3.2-1b down,    2048,   8192, 62 62 62 16, 62 62 31 32",
+    "llama-3.2-1b head,    128256, 2048, 64 64 64 32, 64 64 32 32",
+    "llama-3.1-8b qkv,     6144,   4096, 64 64 64 23, 64 64 32 32",
+    "llama-3.1-8b o,       4096,   4096, 62 62 62 16, 62 62 31 32",
+    "llama-3.1-8b gate+up, 28672,  4096, 64 64 64 32, 64 64 32 32",
+    "llama-3.1-8b down,    4096,  14336, 62 62 62 16, 62 62 31 32",
+    "llama-3.1-8b head,    128256, 4096, 64 64 64 32, 64 64 32 32",
+    "W8A16,                28672,  8192, 64 64 64 32, 64 64 32 32"
+  })
+  void bytesInFlight(String layer, long outputs, long inputs, String bf16, String int8) {
+    long[] shape = {outputs, inputs};
+    assertThat(kilobytesInFlight(dense(DType.BF16, shape))).as("%s, BF16", layer).isEqualTo(bf16);
+    assertThat(kilobytesInFlight(int8(shape, inputs))).as("%s, INT8", layer).isEqualTo(int8);
+  }
+
+  private static String kilobytesInFlight(Weight weight) {
+    return IntStream.of(1, 2, 4, 8)
+        .mapToObj(batch ->
+            Long.toString(
+                Math.round(LinearPlan.of(H200, weight, batch, false).bytesInFlight() / 1024)))
+        .collect(Collectors.joining(" "));
   }
 
   /** A group that ends within a lane's bytes can't be scaled with them. */

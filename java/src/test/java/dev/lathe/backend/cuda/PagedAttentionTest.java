@@ -8,11 +8,13 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.lathe.backend.KvLayer;
+import dev.lathe.backend.cuda.AttentionKernels.Scratch;
 import dev.lathe.error.LatheException;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -174,7 +176,9 @@ class PagedAttentionTest {
           c.shape(),
           new KvLayer(bench.up(data.cache().keys()), bench.up(data.cache().values())),
           AttentionCase.up(bench, data.batch()),
-          bench.device(DType.U8, kernels.workspaceBytes(c.shape(), c.type())));
+          new Scratch(
+              bench.device(DType.U8, kernels.workspaceBytes(c.shape(), c.type())),
+              Optional.of(bench.up(bench.host(DType.I32, kernels.arrivals())))));
       AttentionCase.assertClose(
           c.toString(),
           bench.down(out),
@@ -209,7 +213,9 @@ class PagedAttentionTest {
                   tensors.up(data.cache().keys(), shifted == 2),
                   tensors.up(data.cache().values(), shifted == 3)),
               AttentionCase.up(bench, data.batch()),
-              bench.device(DType.U8, kernels.workspaceBytes(c.shape(), type)));
+              new Scratch(
+                  bench.device(DType.U8, kernels.workspaceBytes(c.shape(), type)),
+                  Optional.of(bench.up(bench.host(DType.I32, kernels.arrivals())))));
           AttentionPlan general =
               AttentionPlan.general(limits, c.shape(), type, c.sizes(data.batch()));
           AttentionCase.assertClose(
@@ -232,7 +238,9 @@ class PagedAttentionTest {
       Tensor out = new RowTensors(bench, c).device(true, data.qkv().size(0), 128);
       AttentionPlan plan =
           AttentionPlan.of(bench.context.limits(), c.shape(), c.type(), c.sizes(data.batch()));
-      assertThatThrownBy(() -> bench.down(run(bench, c, data, plan, out)))
+      Scratch scratch =
+          new Scratch(bench.device(DType.F32, plan.partialFloats(c.shape())), Optional.empty());
+      assertThatThrownBy(() -> bench.down(run(bench, c, data, plan, scratch, out)))
           .isInstanceOf(LatheException.class)
           .hasMessageContaining("misaligned write of 8 bytes");
     }
@@ -340,16 +348,47 @@ class PagedAttentionTest {
         rounding, rounding, keysAtATime, general ? 0 : parts, decode && !prefill ? 4 : 1);
   }
 
+  /**
+   * Divided keys are put together by the last block and by a kernel of its own, to the same bits;
+   * and again, as a graph that is replayed would.
+   */
   private static Tensor run(
       CudaBench bench, AttentionCase c, AttentionCase.Data data, AttentionPlan plan) {
-    Tensor out =
-        bench.device(DType.F32, data.qkv().size(0), (long) c.shape().heads() * c.shape().headDim());
-    return bench.down(run(bench, c, data, plan, out));
+    Tensor partials = bench.device(DType.F32, plan.partialFloats(c.shape()));
+    Tensor apart = run(bench, c, data, plan, new Scratch(partials, Optional.empty()));
+    if (plan.launches().stream().anyMatch(launch -> launch.splits() > 1)) {
+      long tiles = plan.launches().stream().mapToLong(AttentionPlan.Launch::tiles).max().orElse(0);
+      Tensor arrived = bench.up(bench.host(DType.I32, tiles * c.shape().kvHeads()));
+      for (String which : List.of("the last block's", "again")) {
+        Tensor together = run(bench, c, data, plan, new Scratch(partials, Optional.of(arrived)));
+        assertThat(together.memory().mismatch(apart.memory()))
+            .as("%s: %s by %s", which, c, plan)
+            .isEqualTo(-1);
+        assertThat(bench.downIntegers(arrived)).containsOnly(0);
+      }
+    }
+    return apart;
   }
 
   private static Tensor run(
-      CudaBench bench, AttentionCase c, AttentionCase.Data data, AttentionPlan plan, Tensor out) {
-    Tensor workspace = bench.device(DType.F32, plan.partialFloats(c.shape()));
+      CudaBench bench,
+      AttentionCase c,
+      AttentionCase.Data data,
+      AttentionPlan plan,
+      Scratch scratch) {
+    Tensor out =
+        bench.device(DType.F32, data.qkv().size(0), (long) c.shape().heads() * c.shape().headDim());
+    return bench.down(run(bench, c, data, plan, scratch, out));
+  }
+
+  /** Into memory of the caller's choice. */
+  private static Tensor run(
+      CudaBench bench,
+      AttentionCase c,
+      AttentionCase.Data data,
+      AttentionPlan plan,
+      Scratch scratch,
+      Tensor out) {
     new AttentionKernels(bench.kernels, bench.context.limits())
         .run(
             plan,
@@ -358,7 +397,7 @@ class PagedAttentionTest {
             c.shape(),
             new KvLayer(bench.up(data.cache().keys()), bench.up(data.cache().values())),
             AttentionCase.up(bench, data.batch()),
-            workspace);
+            scratch);
     return out;
   }
 }
