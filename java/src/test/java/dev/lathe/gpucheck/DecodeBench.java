@@ -23,7 +23,7 @@ import tools.jackson.databind.node.ObjectNode;
  * the host's work included. A sample is the mean time of a token after the first, over a generation
  * of as many tokens as scripts/peers/decode.py generates. The model is loaded once.
  *
- * <pre>java -cp CLASSPATH dev.lathe.gpucheck.DecodeBench MODEL NAME [--tiny]</pre>
+ * <pre>java -cp CLASSPATH dev.lathe.gpucheck.DecodeBench MODEL NAME SIDE [--tiny]</pre>
  */
 public final class DecodeBench {
   private static final int PROMPT = 8;
@@ -38,11 +38,14 @@ public final class DecodeBench {
     boolean tiny = List.of(arguments).contains("--tiny");
     Items items = Items.of(System.out);
     System.setOut(System.err); // what libraries say is not a result
-    items.run("decode " + arguments[1], () -> run(items, arguments[0], arguments[1], tiny));
+    String side = arguments[2];
+    items.run(
+        "decode %s, %s".formatted(arguments[1], side),
+        () -> run(items, arguments[0], arguments[1], side, tiny));
     System.exit(0);
   }
 
-  private static void run(Items items, String model, String name, boolean tiny) {
+  private static void run(Items items, String model, String name, String side, boolean tiny) {
     try (OpenedBackend opened = Backends.open("cuda", 0, "auto");
         Checkpoint checkpoint = Checkpoints.open(Path.of(model));
         Tokenizer tokenizer = Tokenizers.load(checkpoint);
@@ -53,7 +56,7 @@ public final class DecodeBench {
       int tokens = tiny ? TINY_TOKENS : TOKENS;
       List<GenerationRequest> request = List.of(GenerationRequest.greedy(prompt, tokens));
       ObjectNode row =
-          Items.object().put("bench", Asks.DECODE).put("shape", name).put("side", "lathe");
+          Items.object().put("bench", Asks.DECODE).put("shape", name).put("side", side);
       ArrayNode samples = Items.object().putArray("samples");
       try (Engine engine = Engine.sizedFor(request, decoder, tokenizer, 1, Cache.KV)) {
         for (int i = -WARM_UPS; i < (tiny ? 1 : SAMPLES); i++) {

@@ -98,7 +98,8 @@ final class Plan {
               List.of(
                   DecodeBench.class.getName(),
                   root.resolve("calibration-data/embedded").toString(),
-                  "embedded"),
+                  "embedded",
+                  "lathe"),
               Time.seconds(10, 300, 600)));
       parts.add(
           lathe(
@@ -112,6 +113,7 @@ final class Plan {
     parts.add(decode("llama-3.2-1b", Time.seconds(15, 90, 120)));
     parts.add(profile("llama-3.2-1b", Time.seconds(20, 0, 120)));
     parts.add(decode("llama-3.1-8b", Time.seconds(50, 180, 240)));
+    parts.add(unfused("llama-3.2-1b", Time.seconds(15, 90, 120)));
   }
 
   /** Tests of what single instructions compute, on which all others stand. */
@@ -172,8 +174,23 @@ final class Plan {
     return java(
         "models",
         "decode-" + shape,
-        List.of(DecodeBench.class.getName(), "synthetic:" + shape + ":bf16", shape),
+        List.of(DecodeBench.class.getName(), "synthetic:" + shape + ":bf16", shape, "lathe"),
         time);
+  }
+
+  /** The same, each operation a kernel of its own: what fusing them brings. */
+  private Part unfused(String shape, Time time) {
+    String off = "LATHE_CUDA_FUSION";
+    List<String> command = new ArrayList<>(java());
+    command.addAll(
+        List.of(
+            DecodeBench.class.getName(),
+            "synthetic:" + shape + ":bf16",
+            shape,
+            "lathe, " + off + "=0"));
+    Map<String, String> all = new HashMap<>(modelEnvironment());
+    all.put(off, "0");
+    return Part.of("models", "decode-unfused-" + shape, Kind.ITEMS, command, all, time);
   }
 
   private Part profile(String shape, Time time) {
