@@ -5,7 +5,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -23,11 +22,7 @@ class ChatVerbTest {
   }
 
   private Run generate(String... more) {
-    List<String> all =
-        new ArrayList<>(
-            List.of("generate", "--model", model.toString(), "--json", "--max-tokens", "8"));
-    all.addAll(List.of(more));
-    return Run.lathe(all.toArray(String[]::new));
+    return SharedModel.generate(model, more);
   }
 
   private void template(String text) throws IOException {

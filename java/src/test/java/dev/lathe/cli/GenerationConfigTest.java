@@ -5,8 +5,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -24,12 +25,9 @@ class GenerationConfigTest {
   }
 
   private Run generate(String... more) {
-    List<String> all =
-        new ArrayList<>(
-            List.of("generate", "--model", model.toString(), "--json", "--max-tokens", "8"));
-    all.addAll(List.of("--prompt", "Once upon a time"));
-    all.addAll(List.of(more));
-    return Run.lathe(all.toArray(String[]::new));
+    String[] all = {"--prompt", "Once upon a time"};
+    return SharedModel.generate(
+        model, Stream.of(all, more).flatMap(Arrays::stream).toArray(String[]::new));
   }
 
   private void write(String json) throws IOException {

@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Assumptions;
 
@@ -34,6 +35,15 @@ final class SharedModel {
       copy.toFile().setWritable(true);
     }
     return folder;
+  }
+
+  /** Generates 8 tokens, with JSON for an answer. */
+  static Run generate(Path model, String... more) {
+    List<String> all =
+        new ArrayList<>(
+            List.of("generate", "--model", model.toString(), "--json", "--max-tokens", "8"));
+    all.addAll(List.of(more));
+    return Run.lathe(all.toArray(String[]::new));
   }
 
   /** Replaces a piece of a file of the copy, which must be there. */

@@ -73,6 +73,7 @@ final class GpuCheck {
     PartRunner runner = new PartRunner(store, sensors);
     Deadline deadline = new Deadline(startNanos, options.budget());
     List<Part> parts = new Plan(root, options, machine.environment()).parts();
+    options.check(parts.stream().map(Part::id).toList());
     Map<String, Outcome> known = new LinkedHashMap<>();
     for (Part part : parts) {
       known(store, part).ifPresent(outcome -> known.put(part.id(), outcome));

@@ -78,6 +78,19 @@ record Options(
         out.toAbsolutePath());
   }
 
+  /**
+   * @param parts all that there are
+   * @throws InvalidInputException if a part was asked for that is none of them
+   */
+  void check(List<String> parts) {
+    for (String name : only) {
+      if (!GROUPS.contains(name) && !parts.contains(name)) {
+        throw new InvalidInputException(
+            "--only %s is no part; there are %s".formatted(name, String.join(", ", parts)));
+      }
+    }
+  }
+
   /** Whether this call is to run it. */
   boolean wants(Part part) {
     boolean chosen =
