@@ -65,12 +65,12 @@ record ChartData(
           .ifPresent(latency -> curves.add(new Curve(stage.what(), verdict, latency.quantiles())));
     }
     List<Operations> operations = new ArrayList<>();
-    for (Map.Entry<String, Operation[]> entry : Tables.beforeAndAfter(results).entrySet()) {
+    for (Map.Entry<String, Operation[]> entry : ProfileTables.beforeAndAfter(results).entrySet()) {
       operations.add(
           new Operations(
               entry.getKey(),
-              Tables.perToken(results.profileBefore(), entry.getValue()[0]),
-              Tables.perToken(results.profileAfter(), entry.getValue()[1])));
+              ProfileTables.perToken(results.profileBefore(), entry.getValue()[0]),
+              ProfileTables.perToken(results.profileAfter(), entry.getValue()[1])));
     }
     return new ChartData(
         points,
