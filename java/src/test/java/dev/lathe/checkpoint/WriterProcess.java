@@ -1,5 +1,6 @@
 package dev.lathe.checkpoint;
 
+import dev.lathe.Interruptible;
 import dev.lathe.error.LatheException;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
@@ -86,7 +87,7 @@ final class WriterProcess {
   /** Starts it and returns when it is in the middle of writing. */
   static Process start(Path folder) throws IOException {
     Process process =
-        new ProcessBuilder(command(folder.toString()))
+        new ProcessBuilder(Interruptible.command(command(folder.toString())))
             .redirectError(ProcessBuilder.Redirect.INHERIT)
             .start();
     BufferedReader out =

@@ -2,6 +2,7 @@ package dev.lathe.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lathe.Interruptible;
 import java.io.File;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -44,7 +45,7 @@ class LauncherTest {
     List<String> command = new ArrayList<>(List.of(ROOT.resolve("scripts/lathe").toString()));
     command.addAll(arguments);
     ProcessBuilder builder =
-        new ProcessBuilder(command)
+        new ProcessBuilder(Interruptible.command(command))
             .directory(folder.toFile())
             .redirectOutput(file("out"))
             .redirectError(file("err"));
