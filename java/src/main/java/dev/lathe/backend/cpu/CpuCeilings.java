@@ -52,8 +52,8 @@ public record CpuCeilings(double readBandwidthGbs, double peakGflops) {
   /**
    * How fast two threads of the kernels meet: nanoseconds until a word that one has written was
    * seen by the other and its answer by the first. Small models are handed from thread to thread
-   * dozens of times a token, so their speed follows it. On a virtual machine it can change within
-   * seconds by a factor of six, with the processors on which its threads are run.
+   * dozens of times a token, so their speed follows it. On a virtual machine it can change within a
+   * moment by a factor of four and more.
    *
    * @return the median of some {@value #REPEATS} stretches of thousands; empty for one thread, or
    *     where no other thread got to run
