@@ -44,6 +44,7 @@ int64_t lathe_cpu_features(void) {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
       features |= lathe::kAvx512.isa;
+      features |= __builtin_cpu_supports("avx512vnni") ? lathe::kAvx512Vnni.isa : 0;
     }
   }
   features |= __builtin_cpu_supports("avx512vnni") ? 256 : 0;
@@ -54,25 +55,32 @@ int64_t lathe_cpu_features(void) {
 
 namespace {
 
-const Kernels* choose(int32_t isa) {
-  if (isa == 0) {
-    const char* named = std::getenv("LATHE_CPU_ISA");
-    std::string_view name = named ? named : "";
-    isa = name == "avx512" ? 4 : name == "avx2" ? 2 : name == "generic" ? 1 : name.empty() ? 0 : -1;
-  }
-  int64_t features = lathe_cpu_features();
-  if (isa < 0 || (isa != 0 && !(features & isa))) {
-    return nullptr;
-  }
+/* From the plainest to the best. */
+const struct {
+  const char* name;
+  const Kernels* kernels;
+} kSets[] = {
+    {"generic", &lathe::kGeneric},
 #ifdef LATHE_X86
-  if (isa == 4 || (isa == 0 && features & 4)) {
-    return &lathe::kAvx512;
-  }
-  if (isa == 2 || (isa == 0 && features & 2)) {
-    return &lathe::kAvx2;
-  }
+    {"avx2", &lathe::kAvx2},
+    {"avx512", &lathe::kAvx512},
+    {"avx512vnni", &lathe::kAvx512Vnni},
 #endif
-  return isa <= 1 ? &lathe::kGeneric : nullptr;
+};
+
+/* isa: one of the bits, or 0 for what LATHE_CPU_ISA names, or for the best. Null where that is not to be had. */
+const Kernels* choose(int32_t isa) {
+  const char* variable = std::getenv("LATHE_CPU_ISA");
+  std::string_view named = isa == 0 && variable ? variable : "";
+  int64_t features = lathe_cpu_features();
+  const Kernels* chosen = nullptr;
+  for (const auto& set : kSets) {
+    bool wanted = isa != 0 ? set.kernels->isa == isa : named.empty() || set.name == named;
+    if (wanted && features & set.kernels->isa) {
+      chosen = set.kernels;
+    }
+  }
+  return chosen;
 }
 
 } // namespace
@@ -99,16 +107,6 @@ int32_t lathe_cpu_isa(const lathe_cpu* cpu) { return cpu->kernels->isa; }
 int32_t lathe_cpu_finish(lathe_cpu* cpu) {
   cpu->chain.finish();
   return LATHE_OK;
-}
-
-void lathe_cpu_pack(uint8_t* out, const uint8_t* values, int64_t value_stride, int64_t rows, int64_t cols) {
-  for (int64_t block = 0; block < rows; block += LATHE_PACKED_ROWS) {
-    for (int64_t c = 0; c < cols; c++) {
-      for (int64_t i = 0; i < LATHE_PACKED_ROWS; i++) {
-        *out++ = values[(block + i) * value_stride + c];
-      }
-    }
-  }
 }
 
 int32_t lathe_cpu_embed(lathe_cpu* cpu, float* out, int64_t out_stride, const lathe_weight* table,

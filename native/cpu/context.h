@@ -25,6 +25,7 @@ class Scratch {
 struct lathe_cpu {
   const lathe::Kernels* kernels;
   std::unique_ptr<Scratch[]> scratch;
+  Scratch integers; /* activations of a product that all threads share */
   lathe::Chain chain;
   lathe::Pool pool;
   explicit lathe_cpu(const lathe::Kernels* chosen, int threads)

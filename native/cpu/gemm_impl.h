@@ -5,7 +5,7 @@
  * vectors of a block that is not the last wait in memory, unsummed, so that the order of the sum stays the same.
  */
 #pragma once
-#include "packed_impl.h"
+#include "dot_impl.h"
 
 namespace {
 
@@ -76,10 +76,6 @@ void linear(const lathe_weight& w, int64_t row0, int64_t row1, const float* x, i
             float* out, int64_t out_stride, const float* bias, bool add, float* scratch) {
   /* `out` and `bias` come at row0's column; Finish counts rows from 0. */
   Finish finish{out - row0, out_stride, scaledAtEnd(w) ? &w : nullptr, bias ? bias - row0 : nullptr, add};
-  if (w.packed) {
-    packedLinear(w, row0, row1, x, x_stride, tokens, finish);
-    return;
-  }
   bool oddGroups = w.kind == LATHE_INT8 && w.groups > 1 && w.group_size % W != 0;
   bool few = tokens <= 4 * kTileTokens;
   if (few && !oddGroups) {

@@ -28,6 +28,20 @@ struct AttentionItem {
   float soft_cap; /* scores become soft_cap * tanh(score / soft_cap); 0: as they are */
 };
 
+/* Tokens of a tile of Integers, and columns that share a scale. */
+constexpr int kIntegerTokens = 4;
+constexpr int64_t kIntegerBlock = 128;
+
+/* Activations as 16-bit integers with scales: int8_impl.h. */
+struct Integers {
+  int64_t tokens;
+  int64_t width;   /* columns of a token, filled up to a multiple of 4 */
+  int64_t segment; /* columns that are summed in integers: kIntegerBlock, or fewer that divide it */
+  int16_t* values; /* tiles of kIntegerTokens tokens, the last of what is left: [width / 4][tokens of the tile][4] */
+  float* scales;   /* [segments, tokens] */
+  int32_t* sums;   /* [segments, tokens] of the integers of a segment, negated */
+};
+
 struct Kernels {
   int32_t isa;
   /* Rows row0 to row1 of a matrix that is not stacked. out is at column row0's; bias too, or null. scratch holds
@@ -35,6 +49,11 @@ struct Kernels {
   void (*linear)(const lathe_weight&, int64_t row0, int64_t row1, const float* x, int64_t x_stride, int64_t tokens,
                  float* out, int64_t out_stride, const float* bias, bool add, float* scratch);
   int64_t (*linear_scratch)(int64_t cols);
+  /* Tokens token0 to token1 of x; and rows row0 to row1 of a packed matrix by them. row0 is a multiple of
+   * LATHE_PACKED_ROWS, token0 of kIntegerTokens. out is at column row0's and token 0; bias at row0's. */
+  void (*to_integers)(const float* x, int64_t x_stride, int64_t cols, const Integers&, int64_t token0, int64_t token1);
+  void (*integer_linear)(const lathe_weight&, int64_t row0, int64_t row1, const Integers& x, int64_t token0,
+                         int64_t token1, float* out, int64_t out_stride, const float* bias, bool add);
   void (*dequantize)(const lathe_weight&, int64_t row, float* out);
   void (*rms_norm)(float* out, const float* x, const float* weight, int64_t cols, float epsilon);
   void (*rotate)(float* head, int64_t heads, const float* rotation, int64_t head_dim);
@@ -56,5 +75,6 @@ struct Kernels {
 extern const Kernels kGeneric;
 extern const Kernels kAvx2;
 extern const Kernels kAvx512;
+extern const Kernels kAvx512Vnni;
 
 } // namespace lathe

@@ -52,17 +52,20 @@ struct lathe_weight {
   const uint8_t* offsets; /* [rows + 1] int64: where each row's kept values start */
   const lathe_weight* parts;
   int64_t part_count;
-  const uint8_t* packed; /* of INT8 with one group a row: lathe_cpu_pack's copy, which is multiplied then; or null */
+  /* Of INT8: lathe_cpu_pack's copy, which is multiplied then; or null. */
+  const uint8_t* packed;
+  const float* packed_scales;  /* [groups, rows filled up to a multiple of 16] */
+  const int32_t* packed_zeros; /* the same, 128 + zero; null without zeros */
 };
 
 struct lathe_cpu;
 
-/* The instruction sets that this machine runs, best first, as bits: 1 generic, 2 AVX2 + FMA + F16C, 4 AVX-512 (F, BW, DQ,
- * VL). Above them what the processor has besides: 256 VNNI, 512 BF16. */
+/* The instruction sets that this machine runs, as bits: 1 generic, 2 AVX2 + FMA + F16C, 4 AVX-512 (F, BW, DQ, VL), 8
+ * AVX-512 with VNNI. Above them what the processor has besides: 256 VNNI, 512 BF16. */
 LATHE_API int64_t lathe_cpu_features(void);
 
 /* threads >= 1, the caller's included. isa: 0 for the best (or what the environment's LATHE_CPU_ISA names: generic, avx2,
- * avx512), else one of the bits above. Null where that is not to be had. */
+ * avx512, avx512vnni), else one of the bits above. Null where that is not to be had. */
 LATHE_API lathe_cpu* lathe_cpu_open(int32_t threads, int32_t isa);
 LATHE_API void lathe_cpu_close(lathe_cpu*);
 /* The bit of the instruction set that was chosen. */
@@ -80,12 +83,14 @@ LATHE_API double lathe_cpu_measure_flops(lathe_cpu*, int32_t repeats);
  * `repeats` stretches of many. Negative where there is one thread only, or no other came. */
 LATHE_API double lathe_cpu_measure_round_trip(lathe_cpu*, int32_t repeats);
 
-/* [rows / 16][cols][16] int8 from an INT8 matrix: blocks of 16 rows, each column by column. Small matrices are multiplied
- * faster so. rows is a multiple of 16. */
-LATHE_API void lathe_cpu_pack(uint8_t* out, const uint8_t* values, int64_t value_stride, int64_t rows, int64_t cols);
+/* The copy of an INT8 matrix that is multiplied in integers (int8_impl.h), rows filled up to a multiple of 16 and columns to
+ * one of 4: values [rows / 16][cols / 4][16][4], scales and zeros as lathe_weight has them. Groups are of a multiple of 32
+ * columns that divides 128, or is a multiple of it; or there is one. */
+LATHE_API void lathe_cpu_pack(const lathe_weight*, uint8_t* values, float* scales, int32_t* zeros);
 
 /* out[t, r] (add ? += : =) sum_c x[t, c] w[r, c] + bias[r]. Every element is summed in the same order whatever the number
- * of tokens or threads: lane c % W of one vector of W lanes for ascending c, then the lanes by one tree. */
+ * of tokens or threads: lane c % W of one vector of W lanes for ascending c, then the lanes by one tree. Packed matrices
+ * are multiplied in integers instead, by x in 16 bits: int8_impl.h. */
 LATHE_API int32_t lathe_cpu_linear(lathe_cpu*, float* out, int64_t out_stride, const float* x, int64_t x_stride,
                                    int64_t tokens, const lathe_weight*, const float* bias, int32_t add);
 LATHE_API int32_t lathe_cpu_embed(lathe_cpu*, float* out, int64_t out_stride, const lathe_weight*, const int32_t* tokens,

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include "context.h"
 
+using lathe::Integers;
 using lathe::Kernels;
 
 namespace {
@@ -45,14 +46,68 @@ int64_t nanos(const lathe_weight& w, int64_t tokens) {
   return std::max(bytes / rate, w.rows * w.cols * tokens / kMultiplyAddsPerNano);
 }
 
-struct Part {
-  const lathe_weight* weight;
-  int64_t column; /* of out and bias */
+/* Columns that packed weights want summed in integers; 0 where none of them is packed. Those of a stack agree. */
+int64_t segmentOf(const lathe_weight* parts, int64_t count) {
+  for (int64_t i = 0; i < count; i++) {
+    if (parts[i].packed) {
+      return parts[i].groups > 1 ? std::min(parts[i].group_size, lathe::kIntegerBlock) : lathe::kIntegerBlock;
+    }
+  }
+  return 0;
+}
+
+int64_t widthOf(int64_t cols) { return (cols + 3) / 4 * 4; }
+int64_t segmentsOf(int64_t cols, int64_t segment) { return (cols + segment - 1) / segment; }
+
+/* Floats of memory that Integers need. */
+int64_t integerFloats(int64_t tokens, int64_t cols, int64_t segment) {
+  return segment == 0 ? 0 : tokens * (widthOf(cols) / 2 + 2 * segmentsOf(cols, segment));
+}
+
+Integers integersIn(float* memory, int64_t tokens, int64_t cols, int64_t segment) {
+  int64_t width = widthOf(cols);
+  float* scales = memory + tokens * width / 2;
+  float* sums = scales + tokens * segmentsOf(cols, segment);
+  return {tokens, width, segment, reinterpret_cast<int16_t*>(memory), scales, reinterpret_cast<int32_t*>(sums)};
+}
+
+/* A product as it was asked for. */
+struct Product {
+  const lathe_weight* parts;
+  int64_t count;
+  const float* x;
+  int64_t x_stride;
+  float* out;
+  int64_t out_stride;
+  const float* bias;
+  bool add;
+
+  /* Some rows of one part for some tokens. integers: of all tokens from `first` on, if any part is packed. */
+  void multiply(const Kernels& kernels, int64_t part, int64_t column, int64_t row0, int64_t row1, int64_t token0,
+                int64_t token1, const Integers& integers, int64_t first, float* scratch) const {
+    const lathe_weight& w = parts[part];
+    const float* shift = bias ? bias + column + row0 : nullptr;
+    float* to = out + column + row0;
+    if (w.packed) {
+      kernels.integer_linear(w, row0, row1, integers, token0 - first, token1 - first, to + first * out_stride,
+                             out_stride, shift, add);
+    } else {
+      kernels.linear(w, row0, row1, x + token0 * x_stride, x_stride, token1 - token0, to + token0 * out_stride,
+                     out_stride, shift, add, scratch);
+    }
+  }
+
+  /* All rows for some tokens. */
+  void multiplyAll(const Kernels& kernels, int64_t token0, int64_t token1, const Integers& integers, int64_t first,
+                   float* scratch) const {
+    for (int64_t i = 0, column = 0; i < count; column += parts[i].rows, i++) {
+      multiply(kernels, i, column, 0, parts[i].rows, token0, token1, integers, first, scratch);
+    }
+  }
 };
 
 struct Task {
-  int part;
-  int64_t row0, row1, token0, token1;
+  int64_t part, column, row0, row1, token0, token1;
 };
 
 } // namespace
@@ -63,38 +118,61 @@ int32_t lathe_cpu_linear(lathe_cpu* cpu, float* out, int64_t out_stride, const f
     return LATHE_OK;
   }
   bool stacked = weight->kind == LATHE_STACKED;
-  const lathe_weight* parts = stacked ? weight->parts : weight;
-  int64_t count = stacked ? weight->part_count : 1;
+  Product product{stacked ? weight->parts : weight, stacked ? weight->part_count : 1, x, x_stride, out, out_stride,
+                  bias, add != 0};
+  const lathe_weight* parts = product.parts;
+  int64_t count = product.count;
   const Kernels& kernels = *cpu->kernels;
-  if (!cpu->reserve(kernels.linear_scratch(weight->cols))) {
-    return LATHE_NO_MEMORY;
-  }
+  int64_t cols = weight->cols;
+  int64_t segment = segmentOf(parts, count);
   int64_t work = 0;
   int64_t bytes = 0;
   for (int64_t i = 0; i < count; i++) {
     work += nanos(parts[i], tokens);
     bytes += bytesOf(parts[i]);
   }
+  int64_t own = (kernels.linear_scratch(cols) + 15) / 16 * 16;
   if (bytes <= kOwnCacheBytes && cpu->chain.fits(tokens) && (cpu->chain.goesOn(tokens) || work >= kWorthChainNanos)) {
+    if (!cpu->reserve(own + integerFloats(tokens, cols, segment))) {
+      return LATHE_NO_MEMORY;
+    }
     auto rows = [=](int64_t from, int64_t to, int thread) {
-      for (int64_t i = 0, column = 0; i < count; i++) {
-        cpu->kernels->linear(parts[i], 0, parts[i].rows, x + from * x_stride, x_stride, to - from,
-                             out + from * out_stride + column, out_stride, bias ? bias + column : nullptr, add != 0,
-                             cpu->scratch[size_t(thread)].floats(0));
-        column += parts[i].rows;
+      float* scratch = cpu->scratch[size_t(thread)].floats(0);
+      Integers integers{};
+      if (segment != 0) {
+        integers = integersIn(scratch + own, to - from, cols, segment);
+        cpu->kernels->to_integers(product.x + from * product.x_stride, product.x_stride, cols, integers, 0, to - from);
       }
+      product.multiplyAll(*cpu->kernels, from, to, integers, from, scratch);
     };
     cpu->chain.add(cpu->pool, tokens, rows);
     return LATHE_OK;
   }
   cpu->chain.finish();
   int threads = cpu->pool.threads();
-  if (threads == 1 || work < kWorthThreadsNanos) {
-    for (int64_t i = 0, column = 0; i < count; i++) {
-      kernels.linear(parts[i], 0, parts[i].rows, x, x_stride, tokens, out + column, out_stride,
-                     bias ? bias + column : nullptr, add != 0, cpu->scratch[0].floats(0));
-      column += parts[i].rows;
+  Integers integers{};
+  if (segment != 0) {
+    float* memory = cpu->integers.floats(integerFloats(tokens, cols, segment));
+    if (!memory) {
+      return LATHE_NO_MEMORY;
     }
+    integers = integersIn(memory, tokens, cols, segment);
+    constexpr int64_t kWorthThreads = 1 << 16;
+    if (threads == 1 || tokens * cols < kWorthThreads) {
+      kernels.to_integers(x, x_stride, cols, integers, 0, tokens);
+    } else {
+      int64_t pieces = std::min<int64_t>(tokens, threads * 4);
+      auto piece = [&](int64_t index, int) {
+        kernels.to_integers(x, x_stride, cols, integers, tokens * index / pieces, tokens * (index + 1) / pieces);
+      };
+      lathe::parallel(cpu->pool, pieces, piece);
+    }
+  }
+  if (!cpu->reserve(own)) {
+    return LATHE_NO_MEMORY;
+  }
+  if (threads == 1 || work < kWorthThreadsNanos) {
+    product.multiplyAll(kernels, 0, tokens, integers, 0, cpu->scratch[0].floats(0));
     return LATHE_OK;
   }
   if (work < kSmallNanos) {
@@ -113,8 +191,8 @@ int32_t lathe_cpu_linear(lathe_cpu* cpu, float* out, int64_t out_stride, const f
         int64_t row0 = std::max<int64_t>(0, from - column);
         int64_t row1 = std::min(parts[i].rows, to - column);
         if (row0 < row1) {
-          kernels.linear(parts[i], row0, row1, x, x_stride, tokens, out + column + row0, out_stride,
-                         bias ? bias + column + row0 : nullptr, add != 0, cpu->scratch[size_t(thread)].floats(0));
+          product.multiply(kernels, i, column, row0, row1, 0, tokens, integers, 0,
+                           cpu->scratch[size_t(thread)].floats(0));
         }
       }
     };
@@ -124,7 +202,7 @@ int32_t lathe_cpu_linear(lathe_cpu* cpu, float* out, int64_t out_stride, const f
   /* Some tasks a thread, so that one that is held up holds up little; none so small that claiming it shows. */
   int64_t wanted = std::min<int64_t>(threads * 8, std::max<int64_t>(threads, work / 10'000));
   std::vector<Task> tasks;
-  for (int64_t i = 0; i < count; i++) {
+  for (int64_t i = 0, column = 0; i < count; column += parts[i].rows, i++) {
     int64_t rows = parts[i].rows;
     int64_t share = std::max<int64_t>(1, wanted * nanos(parts[i], tokens) / work);
     int64_t step = std::max<int64_t>(16, ((rows + share - 1) / share + 15) / 16 * 16);
@@ -134,21 +212,14 @@ int32_t lathe_cpu_linear(lathe_cpu* cpu, float* out, int64_t out_stride, const f
     int64_t tokenStep = ((tokens + tokenPieces - 1) / tokenPieces + 11) / 12 * 12;
     for (int64_t r = 0; r < rows; r += step) {
       for (int64_t t = 0; t < tokens; t += tokenStep) {
-        tasks.push_back({int(i), r, std::min(rows, r + step), t, std::min(tokens, t + tokenStep)});
+        tasks.push_back({i, column, r, std::min(rows, r + step), t, std::min(tokens, t + tokenStep)});
       }
     }
   }
-  std::vector<int64_t> columns(static_cast<size_t>(count));
-  for (int64_t i = 0, column = 0; i < count; i++) {
-    columns[size_t(i)] = column;
-    column += parts[i].rows;
-  }
   auto body = [&](int64_t index, int thread) {
     const Task& task = tasks[size_t(index)];
-    int64_t column = columns[size_t(task.part)] + task.row0;
-    kernels.linear(parts[task.part], task.row0, task.row1, x + task.token0 * x_stride, x_stride,
-                   task.token1 - task.token0, out + task.token0 * out_stride + column, out_stride,
-                   bias ? bias + column : nullptr, add != 0, cpu->scratch[size_t(thread)].floats(0));
+    product.multiply(kernels, task.part, task.column, task.row0, task.row1, task.token0, task.token1, integers, 0,
+                     cpu->scratch[size_t(thread)].floats(0));
   };
   lathe::parallel(cpu->pool, int64_t(tasks.size()), body);
   return LATHE_OK;

@@ -81,6 +81,46 @@ INLINE float vsum1(vec a) {
   vec quad = vadd(pair, _mm256_permute_ps(pair, 0xb1));
   return _mm_cvtss_f32(_mm_add_ss(_mm256_castps256_ps128(quad), _mm256_extractf128_ps(quad, 1)));
 }
+using ivec = __m256i;
+INLINE ivec izero() { return _mm256_setzero_si256(); }
+INLINE ivec iload(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+INLINE ivec ispread(const void* p) {
+  int32_t word;
+  memcpy(&word, p, sizeof word);
+  return _mm256_set1_epi32(word);
+}
+INLINE ivec iadd(ivec a, ivec b) { return _mm256_add_epi32(a, b); }
+INLINE ivec imul(ivec a, ivec b) { return _mm256_mullo_epi32(a, b); }
+INLINE ivec itimes128(ivec a) { return _mm256_slli_epi32(a, 7); }
+/* Bytes 0, 2, 4 ... and 1, 3, 5 ... as 16-bit integers without a sign. */
+INLINE ivec ievenBytes(ivec a) { return _mm256_and_si256(a, _mm256_set1_epi16(255)); }
+INLINE ivec ioddBytes(ivec a) { return _mm256_srli_epi16(a, 8); }
+/* acc[i] + a[2i] b[2i] + a[2i + 1] b[2i + 1] of 16-bit integers */
+INLINE ivec idot(ivec acc, ivec a, ivec b) { return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b)); }
+INLINE vec ifloat(ivec a) { return _mm256_cvtepi32_ps(a); }
+INLINE ivec iround(vec a) { return _mm256_cvtps_epi32(a); }
+INLINE void istore16(int16_t* p, ivec a) {
+  __m128i narrow = _mm_packs_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrow);
+}
+INLINE int32_t isum1(ivec a) {
+  __m128i half = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+  half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0x4e));
+  return _mm_cvtsi128_si32(_mm_add_epi32(half, _mm_shuffle_epi32(half, 0xb1)));
+}
+/* The largest sizes, found by their bits: a number that is none counts as larger than infinity. */
+INLINE vec vmostBits(vec a, vec b) {
+  __m256i size = _mm256_and_si256(_mm256_castps_si256(b), _mm256_set1_epi32(0x7fffffff));
+  return _mm256_castsi256_ps(_mm256_max_epi32(_mm256_castps_si256(a), size));
+}
+INLINE float vmostBits1(vec a) {
+  __m128i half = _mm_max_epi32(_mm_castps_si128(_mm256_castps256_ps128(a)),
+                               _mm_castps_si128(_mm256_extractf128_ps(a, 1)));
+  half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0x4e));
+  half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0xb1));
+  return _mm_cvtss_f32(_mm_castsi128_ps(half));
+}
+
 INLINE float vmax1(vec a) {
   __m128 half = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
   half = _mm_max_ps(half, _mm_movehl_ps(half, half));

@@ -155,6 +155,46 @@ INLINE vec vexp2(vec x) {
 }
 INLINE vec vsumHalves(vec v) { return vadd(v, _mm512_shuffle_f32x4(v, v, 0x4e)); }
 
+using ivec = __m512i;
+INLINE ivec izero() { return _mm512_setzero_si512(); }
+INLINE ivec iload(const void* p) { return _mm512_loadu_si512(p); }
+INLINE ivec ispread(const void* p) {
+  int32_t word;
+  __builtin_memcpy(&word, p, sizeof word);
+  return _mm512_set1_epi32(word);
+}
+INLINE ivec iadd(ivec a, ivec b) { return _mm512_add_epi32(a, b); }
+INLINE ivec imul(ivec a, ivec b) { return _mm512_mullo_epi32(a, b); }
+INLINE ivec itimes128(ivec a) { return _mm512_slli_epi32(a, 7); }
+/* Bytes 0, 2, 4 ... and 1, 3, 5 ... as 16-bit integers without a sign. */
+INLINE ivec ievenBytes(ivec a) { return _mm512_and_si512(a, _mm512_set1_epi16(255)); }
+INLINE ivec ioddBytes(ivec a) { return _mm512_srli_epi16(a, 8); }
+/* acc[i] + a[2i] b[2i] + a[2i + 1] b[2i + 1] of 16-bit integers */
+INLINE ivec idot(ivec acc, ivec a, ivec b) {
+#ifdef __AVX512VNNI__
+  return _mm512_dpwssd_epi32(acc, a, b);
+#else
+  return _mm512_add_epi32(acc, _mm512_madd_epi16(a, b));
+#endif
+}
+INLINE vec ifloat(ivec a) { return _mm512_cvtepi32_ps(a); }
+INLINE ivec iround(vec a) { return _mm512_cvtps_epi32(a); }
+INLINE void istore16(int16_t* p, ivec a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(a));
+}
+INLINE int32_t isum1(ivec a) { return _mm512_reduce_add_epi32(a); }
+/* The largest sizes, found by their bits: a number that is none counts as larger than infinity. */
+INLINE vec vmostBits(vec a, vec b) {
+  __m512i size = _mm512_and_si512(_mm512_castps_si512(b), _mm512_set1_epi32(0x7fffffff));
+  return _mm512_castsi512_ps(_mm512_max_epi32(_mm512_castps_si512(a), size));
+}
+INLINE float vmostBits1(vec a) {
+  int32_t bits = _mm512_reduce_max_epi32(_mm512_castps_si512(a));
+  float most;
+  __builtin_memcpy(&most, &bits, sizeof most);
+  return most;
+}
+
 INLINE float vmax1(vec a) { return _mm512_reduce_max_ps(a); }
 
 } // namespace

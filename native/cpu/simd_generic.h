@@ -111,6 +111,50 @@ INLINE vec vexpand(uint32_t mask, vec packed) {
 }
 INLINE uint32_t vbits(const uint8_t* bitmap, int64_t c, int) { return uint32_t(bitmap[c >> 3]) >> (c & 4) & 15; }
 
+INLINE ivec izero() { return ivec{0, 0, 0, 0}; }
+INLINE ivec iload(const void* p) {
+  ivec v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+INLINE ivec ispread(const void* p) {
+  int32_t word;
+  memcpy(&word, p, sizeof word);
+  return ivec{word, word, word, word};
+}
+INLINE ivec iadd(ivec a, ivec b) { return a + b; }
+INLINE ivec imul(ivec a, ivec b) { return a * b; }
+INLINE ivec itimes128(ivec a) { return a << 7; }
+/* Bytes 0, 2, 4 ... and 1, 3, 5 ... as 16-bit integers without a sign. */
+INLINE ivec ievenBytes(ivec a) { return a & 0x00ff00ff; }
+INLINE ivec ioddBytes(ivec a) { return a >> 8 & 0x00ff00ff; }
+/* acc[i] + a[2i] b[2i] + a[2i + 1] b[2i + 1] of 16-bit integers */
+INLINE ivec idot(ivec acc, ivec a, ivec b) {
+  return acc + (a << 16 >> 16) * (b << 16 >> 16) + (a >> 16) * (b >> 16);
+}
+INLINE vec ifloat(ivec a) { return __builtin_convertvector(a, vec); }
+/* To the nearest, halves to even, as vector instructions do. */
+INLINE ivec iround(vec a) { return __builtin_convertvector(vround(a), ivec); }
+INLINE void istore16(int16_t* p, ivec a) {
+  for (int i = 0; i < W; i++) {
+    p[i] = int16_t(a[i]);
+  }
+}
+INLINE int32_t isum1(ivec a) { return a[0] + a[1] + a[2] + a[3]; }
+/* The largest sizes, found by their bits: a number that is none counts as larger than infinity. */
+INLINE vec vmostBits(vec a, vec b) {
+  ivec size = (ivec)b & 0x7fffffff;
+  return (vec)((ivec)a > size ? (ivec)a : size);
+}
+INLINE float vmostBits1(vec a) {
+  int32_t most = 0;
+  for (int i = 0; i < W; i++) {
+    int32_t bits = ((ivec)a)[i];
+    most = bits > most ? bits : most;
+  }
+  return fromBits(uint32_t(most));
+}
+
 INLINE float vsum1(vec a) { return (a[0] + a[2]) + (a[1] + a[3]); }
 INLINE void vsum4(vec a, vec b, vec c, vec d, float* out) {
   out[0] = vsum1(a);

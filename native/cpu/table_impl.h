@@ -2,13 +2,14 @@
 #pragma once
 #include "attention_impl.h"
 #include "gemm_impl.h"
+#include "int8_impl.h"
 #include "rows_impl.h"
 #include "variants_impl.h"
 
 #define LATHE_KERNELS(name, bit)                                                                                     \
   namespace lathe {                                                                                                  \
-  const Kernels name = {bit,       linear,     linearScratch, dequantize,      rmsNorm,                              \
-                        rotate,    toHalf,     attentionWithin, attentionScratch, gate,                              \
-                        argmax,    readAll,    multiplyAdds,  layerNorm,       addRmsNorm,                           \
-                        activateRow, softCap};                                                                       \
+  const Kernels name = {bit,        linear,        linearScratch, toIntegers,      integerLinear,                     \
+                        dequantize, rmsNorm,       rotate,        toHalf,          attentionWithin,                   \
+                        attentionScratch, gate,    argmax,        readAll,         multiplyAdds,                      \
+                        layerNorm,  addRmsNorm,    activateRow,   softCap};                                          \
   }

@@ -88,7 +88,7 @@ final class CpuLibrary {
         Linker.nativeLinker()
             .downcallHandle(
                 LIBRARY.findOrThrow("lathe_cpu_pack"),
-                FunctionDescriptor.ofVoid(JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG));
+                FunctionDescriptor.ofVoid(JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG));
     static final MethodHandle ISA = bind("isa", JAVA_INT, JAVA_LONG);
     static final MethodHandle FINISH = bind("finish", JAVA_INT, JAVA_LONG);
     static final MethodHandle BANDWIDTH =

@@ -6,7 +6,8 @@ import java.util.Locale;
 public enum InstructionSet {
   GENERIC(1),
   AVX2(2),
-  AVX512(4);
+  AVX512(4),
+  AVX512VNNI(8);
 
   final int bit;
 

@@ -15,19 +15,25 @@ import java.util.Optional;
 
 /**
  * Weights as {@code struct lathe_weight} of {@code lathe_cpu.h}: addresses of the memory as it
- * lies. Only small INT8 matrices are copied, into the blocks in which they are multiplied faster.
+ * lies. INT8 matrices are copied, into the blocks in which they are multiplied in integers.
  */
 final class NativeWeights {
-  private static final long MEMBERS = 16;
+  private static final long MEMBERS = 18;
   private static final int STACKED = 8;
 
   /** Rows of a block, {@code LATHE_PACKED_ROWS}. */
   private static final long PACKED_ROWS = 16;
 
-  /** What a thread's own cache holds, of matrices whose sums are short. */
-  private static final long PACKED_BYTES = 1 << 19;
+  /** Columns that are summed in integers at most, {@code kIntegerBlock}. */
+  private static final long BLOCK = 128;
 
-  private static final long PACKED_COLUMNS = 1024;
+  /** The widest register, in columns. */
+  private static final long LANES = 32;
+
+  /** What the last members of a descriptor point to: 0 where there is no copy. */
+  private record Packed(long values, long scales, long zeros) {
+    static final Packed NONE = new Packed(0, 0, 0);
+  }
 
   private NativeWeights() {}
 
@@ -36,14 +42,13 @@ final class NativeWeights {
     List<Weight> parts = new ArrayList<>();
     flatten(weight, parts);
     MemorySegment array = arena.allocate(JAVA_LONG, MEMBERS * parts.size());
-    // Threads share a stack's rows, so that blocks have to fall into step in all of its parts.
-    boolean blocks = parts.stream().allMatch(part -> part.rows() % PACKED_ROWS == 0);
+    boolean packed = canBePacked(parts);
     for (int i = 0; i < parts.size(); i++) {
-      long packed =
-          blocks && parts.get(i) instanceof Weight.Int8 int8 && fitsBlocks(int8)
-              ? pack(int8, arena).address()
-              : 0;
-      write(parts.get(i), packed, array.asSlice(i * MEMBERS * 8, MEMBERS * 8));
+      MemorySegment descriptor = array.asSlice(i * MEMBERS * 8, MEMBERS * 8);
+      write(parts.get(i), Packed.NONE, descriptor);
+      if (packed && parts.get(i) instanceof Weight.Int8 int8) {
+        write(int8, pack(int8, descriptor, arena), descriptor);
+      }
     }
     if (parts.size() == 1) {
       return array;
@@ -66,22 +71,52 @@ final class NativeWeights {
         0,
         array.address(),
         parts.size(),
+        0,
+        0,
         0);
     return whole;
   }
 
-  private static boolean fitsBlocks(Weight.Int8 weight) {
-    return weight.scales().size(1) == 1
-        && weight.cols() <= PACKED_COLUMNS
-        && weight.rows() * weight.cols() <= PACKED_BYTES;
+  /**
+   * Threads share a stack's rows, so that blocks have to fall into step in all of its parts; and
+   * all parts multiply the same integers.
+   */
+  private static boolean canBePacked(List<Weight> parts) {
+    boolean blocks =
+        parts.size() == 1 || parts.stream().allMatch(part -> part.rows() % PACKED_ROWS == 0);
+    long[] segments =
+        parts.stream()
+            .filter(Weight.Int8.class::isInstance)
+            .mapToLong(part -> segment((Weight.Int8) part))
+            .distinct()
+            .toArray();
+    return blocks && segments.length == 1 && segments[0] > 0;
   }
 
-  private static MemorySegment pack(Weight.Int8 weight, Arena arena) {
-    Tensor values = weight.values();
-    MemorySegment packed = arena.allocate(weight.rows() * weight.cols(), 64);
+  /** Columns that are summed in integers; 0 where groups don't divide blocks, or registers them. */
+  private static long segment(Weight.Int8 weight) {
+    if (weight.scales().size(1) == 1) {
+      return BLOCK;
+    }
+    long group = weight.groupSize();
+    if (group < BLOCK) {
+      return group % LANES == 0 && BLOCK % group == 0 ? group : 0;
+    }
+    return group % BLOCK == 0 ? BLOCK : 0;
+  }
+
+  private static Packed pack(Weight.Int8 weight, MemorySegment descriptor, Arena arena) {
+    long rows = Math.ceilDiv(weight.rows(), PACKED_ROWS) * PACKED_ROWS;
+    long cols = Math.ceilDiv(weight.cols(), 4L) * 4;
+    long scales = rows * weight.scales().size(1) * Float.BYTES;
+    Packed packed =
+        new Packed(
+            arena.allocate(rows * cols, 64).address(),
+            arena.allocate(scales, 64).address(),
+            weight.zeroPoints().isPresent() ? arena.allocate(scales, 64).address() : 0);
     try {
       Symbols.PACK.invokeExact(
-          packed.address(), address(values), values.rowStride(), weight.rows(), weight.cols());
+          descriptor.address(), packed.values, packed.scales, packed.zeros);
     } catch (Throwable e) {
       throw CpuLibrary.unexpected(e);
     } finally {
@@ -98,7 +133,7 @@ final class NativeWeights {
     }
   }
 
-  private static void write(Weight weight, long packed, MemorySegment out) {
+  private static void write(Weight weight, Packed packed, MemorySegment out) {
     long rows = weight.rows();
     long cols = weight.cols();
     switch (weight) {
@@ -115,6 +150,8 @@ final class NativeWeights {
             0,
             1,
             cols,
+            0,
+            0,
             0,
             0,
             0,
@@ -141,7 +178,9 @@ final class NativeWeights {
               0,
               0,
               0,
-              packed);
+              packed.values,
+              packed.scales,
+              packed.zeros);
       case Weight.Bitmap bitmap ->
           put(
               out,
@@ -158,6 +197,8 @@ final class NativeWeights {
               address(bitmap.bitmap()),
               bitmap.bitmap().rowStride(),
               address(bitmap.rowOffsets()),
+              0,
+              0,
               0,
               0,
               0);

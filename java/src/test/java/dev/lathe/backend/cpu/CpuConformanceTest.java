@@ -46,6 +46,13 @@ final class CpuConformanceTest {
   }
 
   @Nested
+  final class Avx512Vnni extends With {
+    Avx512Vnni() {
+      super(InstructionSet.AVX512VNNI, 1);
+    }
+  }
+
+  @Nested
   final class TwoThreads extends With {
     TwoThreads() {
       super(CpuLibrary.instructionSets().stream().reduce((a, b) -> b).orElseThrow(), 2);

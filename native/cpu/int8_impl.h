@@ -1,0 +1,224 @@
+/* y[t, r] = sum_c x[t, c] w[r, c] of INT8 weights in integers: products of 8 and 16 bits, summed in 32 without rounding.
+ *
+ * x becomes 16-bit integers first, in blocks of kIntegerBlock columns of a token with a scale each: an element is off by at
+ * most 1 / 65,534 of the largest of its block. Within a segment, the columns that share the block and the group of W's
+ * scales, sums are exact, whatever the order; segments are added as floats for ascending c. So a token gets the same bits
+ * alone, in a batch and in a prompt, on any number of threads.
+ *
+ *   packed  [rows / 16][cols / 4][16][4] uint8 = w + 128, of four columns in the order 0, 2, 1, 3
+ *
+ * A lane of a register holds four columns of a row: the even bytes of the register are columns 0 and 1 as 16-bit integers,
+ * the odd bytes 2 and 3, which are multiplied with pairs of x in the order in which they lie. No lanes are added at the
+ * end. The 128 is taken off again where a sum starts: at -128 times the sum of x.
+ */
+#pragma once
+#include "dot_impl.h"
+
+namespace {
+
+constexpr int64_t kPackedRows = LATHE_PACKED_ROWS;
+static_assert(kPackedRows % W == 0);
+constexpr int64_t kQuad = 4; /* columns of a lane */
+constexpr int kIntegerTokens = lathe::kIntegerTokens;
+constexpr float kMostInteger = 32767;
+
+/* Strips of W rows by tokens that fit the registers. */
+constexpr int integerStrips(int tokens) {
+  return W == 16 ? (tokens == 1 ? 8 : tokens == 2 ? 4 : 2) : (tokens == 1 ? 4 : tokens == 2 ? 2 : 1);
+}
+
+/* Where tile t / 4 has token t's quad of 16-bit integers: [cols / 4][tokens of the tile][4]. */
+struct TileOf {
+  int16_t* quads;
+  int64_t step; /* integers from a quad to the next */
+  TileOf(const lathe::Integers& x, int64_t t) {
+    int64_t first = t / kIntegerTokens * kIntegerTokens;
+    int64_t tokens = x.tokens - first < kIntegerTokens ? x.tokens - first : kIntegerTokens;
+    quads = x.values + first * x.width + (t - first) * kQuad;
+    step = tokens * kQuad;
+  }
+};
+
+void toIntegers(const float* x, int64_t x_stride, int64_t cols, const lathe::Integers& to, int64_t token0,
+                int64_t token1) {
+  for (int64_t t = token0; t < token1; t++) {
+    const float* row = x + t * x_stride;
+    TileOf tile(to, t);
+    for (int64_t from = 0; from < cols; from += lathe::kIntegerBlock) {
+      int64_t end = from + lathe::kIntegerBlock < cols ? from + lathe::kIntegerBlock : cols;
+      vec most = vzero();
+      int64_t c = from;
+      for (; c + W <= end; c += W) {
+        most = vmostBits(most, vload(row + c));
+      }
+      if (c < end) {
+        most = vmostBits(most, vloadn(row + c, int(end - c)));
+      }
+      float largest = vmostBits1(most);
+      /* A number that is none, or infinite, makes the token's sums none. Below 1e-30 a step is as of 1e-30. */
+      bool finite = largest <= 3.402823466e38f;
+      float base = largest < 1e-30f ? 1e-30f : largest;
+      float scale = finite ? base / kMostInteger : __builtin_nanf("");
+      vec inverse = vset(finite ? kMostInteger / base : 0);
+      for (int64_t start = from; start < end; start += to.segment) {
+        int64_t stop = start + to.segment < end ? start + to.segment : end;
+        ivec sum = izero();
+        for (c = start; c < stop; c += W) {
+          int n = stop - c < W ? int(stop - c) : W;
+          vec v = n == W ? vload(row + c) : vloadn(row + c, n);
+          ivec q = finite ? iround(vmul(v, inverse)) : izero();
+          sum = iadd(sum, q);
+          int16_t narrow[W];
+          istore16(narrow, q);
+          for (int i = 0; i < n; i += int(kQuad)) {
+            __builtin_memcpy(tile.quads + (c + i) / kQuad * tile.step, narrow + i, kQuad * sizeof(int16_t));
+          }
+        }
+        int64_t at = start / to.segment * to.tokens + t;
+        to.scales[at] = scale;
+        to.sums[at] = -isum1(sum);
+      }
+    }
+  }
+}
+
+/* What becomes of a sum: out = [out +] sum [* scale] + bias. */
+struct IntegerFinish {
+  float* out; /* of row 0 and token 0 */
+  int64_t stride;
+  const float* bias;
+  bool add;
+};
+
+template <bool Zero, bool Grouped, int S, int T>
+void integerTile(const lathe_weight& w, int64_t r, int64_t row1, const lathe::Integers& x, int64_t t,
+                 const IntegerFinish& finish) {
+  int64_t padded = (w.rows + kPackedRows - 1) / kPackedRows * kPackedRows;
+  const uint8_t* strips[S];
+  vec total[S][T];
+#pragma GCC unroll 8
+  for (int i = 0; i < S; i++) {
+    int64_t row = r + i * W;
+    strips[i] = w.packed + row / kPackedRows * kPackedRows * x.width + row % kPackedRows * kQuad;
+#pragma GCC unroll 8
+    for (int j = 0; j < T; j++) {
+      total[i][j] = vzero();
+    }
+  }
+  const int16_t* quads = TileOf(x, t).quads;
+  int64_t segments = (w.cols + x.segment - 1) / x.segment;
+  for (int64_t k = 0; k < segments; k++) {
+    int64_t group = Grouped ? k * x.segment / w.group_size : 0;
+    ivec acc[S][T];
+#pragma GCC unroll 8
+    for (int j = 0; j < T; j++) {
+      ivec sum = ispread(x.sums + k * x.tokens + t + j);
+#pragma GCC unroll 8
+      for (int i = 0; i < S; i++) {
+        acc[i][j] = Zero ? imul(iload(w.packed_zeros + group * padded + r + i * W), sum) : itimes128(sum);
+      }
+    }
+    int64_t end = (k + 1) * x.segment < x.width ? (k + 1) * x.segment : x.width;
+    for (int64_t q = k * x.segment / kQuad; q < end / kQuad; q++) {
+      ivec even[S];
+      ivec odd[S];
+#pragma GCC unroll 8
+      for (int i = 0; i < S; i++) {
+        ivec bytes = iload(strips[i] + q * kPackedRows * kQuad);
+        even[i] = ievenBytes(bytes);
+        odd[i] = ioddBytes(bytes);
+      }
+#pragma GCC unroll 8
+      for (int j = 0; j < T; j++) {
+        const int16_t* pair = quads + (q * T + j) * kQuad;
+        ivec first = ispread(pair);
+        ivec second = ispread(pair + 2);
+#pragma GCC unroll 8
+        for (int i = 0; i < S; i++) {
+          acc[i][j] = idot(acc[i][j], even[i], first);
+        }
+#pragma GCC unroll 8
+        for (int i = 0; i < S; i++) {
+          acc[i][j] = idot(acc[i][j], odd[i], second);
+        }
+      }
+    }
+#pragma GCC unroll 8
+    for (int j = 0; j < T; j++) {
+      vec scale = vset(x.scales[k * x.tokens + t + j]);
+#pragma GCC unroll 8
+      for (int i = 0; i < S; i++) {
+        vec factor = Grouped ? vmul(scale, vload(w.packed_scales + group * padded + r + i * W)) : scale;
+        total[i][j] = vfma(ifloat(acc[i][j]), factor, total[i][j]);
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < S; i++) {
+    int64_t row = r + i * W;
+    int n = row1 - row < W ? int(row1 - row) : W;
+    if (n <= 0) {
+      break;
+    }
+#pragma GCC unroll 8
+    for (int j = 0; j < T; j++) {
+      float* to = finish.out + (t + j) * finish.stride + row;
+      vec sum = Grouped ? total[i][j] : vmul(total[i][j], vload(w.packed_scales + row));
+      if (n == W) {
+        sum = finish.bias ? vadd(sum, vload(finish.bias + row)) : sum;
+        vstore(to, finish.add ? vadd(vload(to), sum) : sum);
+      } else {
+        sum = finish.bias ? vadd(sum, vloadn(finish.bias + row, n)) : sum;
+        vstoren(to, finish.add ? vadd(vloadn(to, n), sum) : sum, n);
+      }
+    }
+  }
+}
+
+template <bool Zero, bool Grouped, int S, int T>
+INLINE void integerTokens(int n, const lathe_weight& w, int64_t r, int64_t row1, const lathe::Integers& x, int64_t t,
+                          const IntegerFinish& finish) {
+  if constexpr (T > 1) {
+    if (n < T) {
+      integerTokens<Zero, Grouped, S, T - 1>(n, w, r, row1, x, t, finish);
+      return;
+    }
+  }
+  int64_t row = r;
+  constexpr int most = integerStrips(T) < S ? integerStrips(T) : S;
+  for (; row + most * W <= r + S * W; row += most * W) {
+    integerTile<Zero, Grouped, most, T>(w, row, row1, x, t, finish);
+  }
+}
+
+/* Rows in ranges of S strips, every range for all tokens while it is near, then in ranges of half as many. The last strip
+ * of a matrix may be a part: the rows that it has too many are 0 in the packed copy. */
+template <bool Zero, bool Grouped, int S>
+INLINE void integerRanges(const lathe_weight& w, int64_t r, int64_t row1, const lathe::Integers& x, int64_t token0,
+                          int64_t token1, const IntegerFinish& finish) {
+  for (; S == 1 ? r < row1 : r + S * W <= row1; r += S * W) {
+    for (int64_t t = token0; t < token1; t += kIntegerTokens) {
+      int n = token1 - t < kIntegerTokens ? int(token1 - t) : kIntegerTokens;
+      integerTokens<Zero, Grouped, S, kIntegerTokens>(n, w, r, row1, x, t, finish);
+    }
+  }
+  if constexpr (S > 1) {
+    integerRanges<Zero, Grouped, S / 2>(w, r, row1, x, token0, token1, finish);
+  }
+}
+
+/* row0 is a multiple of kPackedRows, token0 of kIntegerTokens; token1 too, or it is the last. */
+void integerLinear(const lathe_weight& w, int64_t row0, int64_t row1, const lathe::Integers& x, int64_t token0,
+                   int64_t token1, float* out, int64_t out_stride, const float* bias, bool add) {
+  IntegerFinish finish{out - row0, out_stride, bias ? bias - row0 : nullptr, add};
+  constexpr int S = integerStrips(1);
+  if (w.groups > 1) {
+    w.packed_zeros ? integerRanges<true, true, S>(w, row0, row1, x, token0, token1, finish)
+                   : integerRanges<false, true, S>(w, row0, row1, x, token0, token1, finish);
+  } else {
+    w.packed_zeros ? integerRanges<true, false, S>(w, row0, row1, x, token0, token1, finish)
+                   : integerRanges<false, false, S>(w, row0, row1, x, token0, token1, finish);
+  }
+}
+
+} // namespace
