@@ -4,6 +4,7 @@
  * are weighed a whole row at a time. The order of all sums depends on the token's context alone.
  */
 #pragma once
+#include "kv_impl.h"
 #include "softmax_impl.h"
 
 namespace {
@@ -11,44 +12,43 @@ namespace {
 /* Independent sums for each register of a head, which hide the latency of a multiply-add. */
 constexpr int interleaved(int registers) { return registers <= 2 ? 4 : registers == 4 ? 2 : 1; }
 
-template <bool Half> INLINE vec loadKv(const uint8_t* p, int64_t index) {
-  return Half ? vloadF16(p + 2 * index) : vload(p + 4 * index);
-}
-
-template <bool Half, int D> INLINE vec keyProducts(const vec (&query)[D], const uint8_t* keys, int64_t row) {
-  vec sum = vmul(query[0], loadKv<Half>(keys, row * D * W));
+template <Kv K, int D> INLINE vec keyProducts(const vec (&query)[D], const uint8_t* keys, int64_t row) {
+  vec key[D];
+  loadKvRow<K, D>(keys, row * D * W, key);
+  vec sum = vmul(query[0], key[0]);
 #pragma GCC unroll 8
   for (int d = 1; d < D; d++) {
-    sum = vfma(query[d], loadKv<Half>(keys, row * D * W + d * W), sum);
+    sum = vfma(query[d], key[d], sum);
   }
   return sum;
 }
 
-template <bool Half, int D>
+template <Kv K, int D>
 void scoresAlone(const lathe::AttentionItem& item, int64_t keys, const float* query, float* scores) {
-  constexpr int64_t bytes = Half ? 2 : 4;
+  constexpr int64_t bytes = kvBytes<K>;
   vec q[D];
 #pragma GCC unroll 8
   for (int d = 0; d < D; d++) {
     q[d] = vload(query + d * W);
   }
+  arrange<K, D>(q);
   for (int64_t start = 0, page = 0; start < keys; start += item.page_size, page++) {
     const uint8_t* rows = item.keys + bytes * item.page_stride * item.blocks[page];
     int64_t count = keys - start < item.page_size ? keys - start : item.page_size;
     int64_t j = 0;
     for (; j + 4 <= count; j += 4) {
-      vsum4(keyProducts<Half, D>(q, rows, j), keyProducts<Half, D>(q, rows, j + 1),
-            keyProducts<Half, D>(q, rows, j + 2), keyProducts<Half, D>(q, rows, j + 3), scores + start + j);
+      vsum4(keyProducts<K, D>(q, rows, j), keyProducts<K, D>(q, rows, j + 1),
+            keyProducts<K, D>(q, rows, j + 2), keyProducts<K, D>(q, rows, j + 3), scores + start + j);
     }
     for (; j < count; j++) {
-      scores[start + j] = vsum1(keyProducts<Half, D>(q, rows, j));
+      scores[start + j] = vsum1(keyProducts<K, D>(q, rows, j));
     }
   }
 }
 
-template <bool Half, int D>
+template <Kv K, int D>
 void weighAlone(const lathe::AttentionItem& item, int64_t keys, const float* weights, float sum, float* out) {
-  constexpr int64_t bytes = Half ? 2 : 4;
+  constexpr int64_t bytes = kvBytes<K>;
   constexpr int I = interleaved(D);
   vec acc[D][I];
 #pragma GCC unroll 8
@@ -66,50 +66,60 @@ void weighAlone(const lathe::AttentionItem& item, int64_t keys, const float* wei
 #pragma GCC unroll 4
       for (int i = 0; i < I; i++) {
         vec weight = vset(weights[start + j + i]);
+        vec value[D];
+        loadKvRow<K, D>(rows, (j + i) * D * W, value);
 #pragma GCC unroll 8
         for (int d = 0; d < D; d++) {
-          acc[d][i] = vfma(weight, loadKv<Half>(rows, (j + i) * D * W + d * W), acc[d][i]);
+          acc[d][i] = vfma(weight, value[d], acc[d][i]);
         }
       }
     }
     for (; j < count; j++) {
       vec weight = vset(weights[start + j]);
+      vec value[D];
+      loadKvRow<K, D>(rows, j * D * W, value);
 #pragma GCC unroll 8
       for (int d = 0; d < D; d++) {
-        acc[d][0] = vfma(weight, loadKv<Half>(rows, j * D * W + d * W), acc[d][0]);
+        acc[d][0] = vfma(weight, value[d], acc[d][0]);
       }
     }
   }
+  vec total[D];
 #pragma GCC unroll 8
   for (int d = 0; d < D; d++) {
-    vec total = acc[d][0];
+    total[d] = acc[d][0];
 #pragma GCC unroll 4
     for (int i = 1; i < I; i++) {
-      total = vadd(total, acc[d][i]);
+      total[d] = vadd(total[d], acc[d][i]);
     }
-    vstore(out + d * W, vdiv(total, vset(sum)));
+    total[d] = vdiv(total[d], vset(sum));
+  }
+  restore<K, D>(total);
+#pragma GCC unroll 8
+  for (int d = 0; d < D; d++) {
+    vstore(out + d * W, total[d]);
   }
 }
 
-template <bool Half, int D>
+template <Kv K, int D>
 void attendAlone(const lathe::AttentionItem& item, int64_t keys, const float* query, float* out, float* scores) {
-  scoresAlone<Half, D>(item, keys, query, scores);
+  scoresAlone<K, D>(item, keys, query, scores);
   float sum;
   softmax<1>(scores, 0, keys, item.scale, &sum);
-  weighAlone<Half, D>(item, keys, scores, sum, out);
+  weighAlone<K, D>(item, keys, scores, sum, out);
 }
 
 /* Whether the head is of a size that is run here; then it is done. */
-template <bool Half>
+template <Kv K>
 INLINE bool attendAlone(const lathe::AttentionItem& item, int64_t keys, const float* query, float* out, float* scores) {
   if (item.group != 1) {
     return false;
   }
   switch (item.head_dim) {
-    case W: attendAlone<Half, 1>(item, keys, query, out, scores); return true;
-    case 2 * W: attendAlone<Half, 2>(item, keys, query, out, scores); return true;
-    case 4 * W: attendAlone<Half, 4>(item, keys, query, out, scores); return true;
-    case 8 * W: attendAlone<Half, 8>(item, keys, query, out, scores); return true;
+    case W: attendAlone<K, 1>(item, keys, query, out, scores); return true;
+    case 2 * W: attendAlone<K, 2>(item, keys, query, out, scores); return true;
+    case 4 * W: attendAlone<K, 4>(item, keys, query, out, scores); return true;
+    case 8 * W: attendAlone<K, 8>(item, keys, query, out, scores); return true;
     default: return false;
   }
 }

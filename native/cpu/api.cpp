@@ -7,6 +7,7 @@
 
 using lathe::AttentionItem;
 using lathe::Kernels;
+using lathe::Kv;
 
 Scratch::~Scratch() { std::free(memory_); }
 
@@ -150,7 +151,7 @@ int32_t lathe_cpu_rms_norm(lathe_cpu* cpu, float* out, int64_t out_stride, const
 
 int32_t lathe_cpu_rotate_and_append(lathe_cpu* cpu, float* qkv, int64_t stride, int64_t tokens, const float* rotations,
                                     int64_t rotation_rows, int64_t rotation_stride, int32_t heads, int32_t kv_heads,
-                                    int32_t head_dim, uint8_t* keys, uint8_t* values, int32_t half, int64_t pages,
+                                    int32_t head_dim, uint8_t* keys, uint8_t* values, int32_t kv_type, int64_t pages,
                                     int32_t page_size, const int32_t* positions, const int32_t* slots) {
   for (int64_t t = 0; t < tokens; t++) {
     if (positions[t] < 0 || positions[t] >= rotation_rows) {
@@ -161,6 +162,7 @@ int32_t lathe_cpu_rotate_and_append(lathe_cpu* cpu, float* qkv, int64_t stride, 
     }
   }
   int64_t width = int64_t(heads + 2 * kv_heads) * head_dim;
+  int64_t bytes = bytesOfKv(kv_type);
   overRows(cpu, tokens, width, [=](int64_t from, int64_t to) {
     for (int64_t t = from; t < to; t++) {
       float* row = qkv + t * stride;
@@ -172,13 +174,8 @@ int32_t lathe_cpu_rotate_and_append(lathe_cpu* cpu, float* qkv, int64_t stride, 
         const float* key = row + int64_t(heads + h) * head_dim;
         const float* value = key + int64_t(kv_heads) * head_dim;
         int64_t at = ((page * kv_heads + h) * page_size + line) * head_dim;
-        if (half) {
-          cpu->kernels->to_half(keys + 2 * at, key, head_dim);
-          cpu->kernels->to_half(values + 2 * at, value, head_dim);
-        } else {
-          std::memcpy(keys + 4 * at, key, size_t(head_dim) * 4);
-          std::memcpy(values + 4 * at, value, size_t(head_dim) * 4);
-        }
+        cpu->kernels->to_kv(keys + bytes * at, key, head_dim, Kv(kv_type));
+        cpu->kernels->to_kv(values + bytes * at, value, head_dim, Kv(kv_type));
       }
     }
   });
@@ -187,7 +184,7 @@ int32_t lathe_cpu_rotate_and_append(lathe_cpu* cpu, float* qkv, int64_t stride, 
 
 int32_t lathe_cpu_attention(lathe_cpu* cpu, float* out, int64_t out_stride, const float* qkv, int64_t stride,
                             int64_t tokens, int32_t heads, int32_t kv_heads, int32_t head_dim, float scale,
-                            int32_t window, float soft_cap, const uint8_t* keys, const uint8_t* values, int32_t half, int64_t pages, int32_t page_size,
+                            int32_t window, float soft_cap, const uint8_t* keys, const uint8_t* values, int32_t kv_type, int64_t pages, int32_t page_size,
                             int64_t sequences, const int32_t* query_starts, const int32_t* context_lengths,
                             const int32_t* block_starts, const int32_t* blocks, int64_t block_count) {
   int64_t longest = 0;
@@ -218,7 +215,7 @@ int32_t lathe_cpu_attention(lathe_cpu* cpu, float* out, int64_t out_stride, cons
   auto item = [=](int64_t s, int32_t kv, int64_t from, int64_t to) {
     int64_t token = query_starts[s] + from;
     int64_t fresh = query_starts[s + 1] - query_starts[s];
-    int64_t offset = int64_t(kv) * page_size * head_dim * (half ? 2 : 4);
+    int64_t offset = int64_t(kv) * page_size * head_dim * bytesOfKv(kv_type);
     int64_t head = kv * group * head_dim;
     return AttentionItem{out + token * out_stride + head,
                          out_stride,
@@ -256,7 +253,7 @@ int32_t lathe_cpu_attention(lathe_cpu* cpu, float* out, int64_t out_stride, cons
       float* scratch = cpu->scratch[size_t(thread)].floats(0);
       for (int64_t s = from; s < to; s++) {
         for (int32_t kv = 0; kv < kv_heads; kv++) {
-          cpu->kernels->attention(item(s, kv, 0, 1), half != 0, scratch);
+          cpu->kernels->attention(item(s, kv, 0, 1), Kv(kv_type), scratch);
         }
       }
     };
@@ -274,7 +271,7 @@ int32_t lathe_cpu_attention(lathe_cpu* cpu, float* out, int64_t out_stride, cons
       for (int32_t kv = 0; kv < kv_heads; kv++) {
         int64_t fresh = query_starts[s + 1] - query_starts[s];
         for (int64_t from = 0; from < fresh; from += kTokensPerTask) {
-          kernels.attention(item(s, kv, from, std::min(fresh, from + kTokensPerTask)), half != 0,
+          kernels.attention(item(s, kv, from, std::min(fresh, from + kTokensPerTask)), Kv(kv_type),
                             cpu->scratch[0].floats(0));
         }
       }
@@ -289,7 +286,7 @@ int32_t lathe_cpu_attention(lathe_cpu* cpu, float* out, int64_t out_stride, cons
         int64_t s = i / kv_heads;
         int64_t fresh = query_starts[s + 1] - query_starts[s];
         if (fresh > 0) {
-          kernels.attention(item(s, int32_t(i % kv_heads), 0, fresh), half != 0,
+          kernels.attention(item(s, int32_t(i % kv_heads), 0, fresh), Kv(kv_type),
                             cpu->scratch[size_t(thread)].floats(0));
         }
       }
@@ -307,7 +304,7 @@ int32_t lathe_cpu_attention(lathe_cpu* cpu, float* out, int64_t out_stride, cons
     }
   }
   auto body = [&](int64_t index, int thread) {
-    kernels.attention(items[size_t(index)], half != 0, cpu->scratch[size_t(thread)].floats(0));
+    kernels.attention(items[size_t(index)], Kv(kv_type), cpu->scratch[size_t(thread)].floats(0));
   };
   lathe::parallel(cpu->pool, int64_t(items.size()), body);
   return LATHE_OK;

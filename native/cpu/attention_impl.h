@@ -26,22 +26,15 @@ int64_t attentionScratch(const lathe::AttentionItem& item) {
   return single > prompt ? single : prompt;
 }
 
-template <bool Half> INLINE vec loadValue(const uint8_t* p, int64_t index, int n) {
-  if (Half) {
-    return n == W ? vloadF16(p + 2 * index) : vloadnF16(p + 2 * index, n);
-  }
-  return n == W ? vload(p + 4 * index) : vloadn(p + 4 * index, n);
-}
-
 /* acc[g] += sum_j weights[g][j] values[j][d .. d + n), four interleaved sums a head to hide the latency. */
-template <bool Half, int G>
+template <Kv K, int G>
 INLINE void weighValues(const uint8_t* values, int64_t head_dim, int64_t d, int n, const float* weights, int64_t stride,
                         int64_t rows, vec (&acc)[G][4]) {
   int64_t j = 0;
   for (; j + 4 <= rows; j += 4) {
 #pragma GCC unroll 4
     for (int k = 0; k < 4; k++) {
-      vec v = loadValue<Half>(values, (j + k) * head_dim + d, n);
+      vec v = loadKv<K>(values, (j + k) * head_dim + d, n);
 #pragma GCC unroll 4
       for (int g = 0; g < G; g++) {
         acc[g][k] = vfma(vset(weights[g * stride + j + k]), v, acc[g][k]);
@@ -49,7 +42,7 @@ INLINE void weighValues(const uint8_t* values, int64_t head_dim, int64_t d, int 
     }
   }
   for (; j < rows; j++) {
-    vec v = loadValue<Half>(values, j * head_dim + d, n);
+    vec v = loadKv<K>(values, j * head_dim + d, n);
 #pragma GCC unroll 4
     for (int g = 0; g < G; g++) {
       acc[g][0] = vfma(vset(weights[g * stride + j]), v, acc[g][0]);
@@ -57,10 +50,10 @@ INLINE void weighValues(const uint8_t* values, int64_t head_dim, int64_t d, int 
   }
 }
 
-template <bool Half, int G>
+template <Kv K, int G>
 void weighGroup(const lathe::AttentionItem& item, int64_t keys, const float* weights, int64_t stride,
                 const float* sums, float* out) {
-  constexpr int64_t bytes = Half ? 2 : 4;
+  constexpr int64_t bytes = kvBytes<K>;
   for (int64_t d = 0; d < item.head_dim; d += W) {
     int n = item.head_dim - d < W ? int(item.head_dim - d) : W;
     vec acc[G][4];
@@ -73,9 +66,9 @@ void weighGroup(const lathe::AttentionItem& item, int64_t keys, const float* wei
       const uint8_t* values = item.values + bytes * item.page_stride * item.blocks[page];
       int64_t rows = keys - start < item.page_size ? keys - start : item.page_size;
       if (n == W) {
-        weighValues<Half, G>(values, item.head_dim, d, W, weights + start, stride, rows, acc);
+        weighValues<K, G>(values, item.head_dim, d, W, weights + start, stride, rows, acc);
       } else {
-        weighValues<Half, G>(values, item.head_dim, d, n, weights + start, stride, rows, acc);
+        weighValues<K, G>(values, item.head_dim, d, n, weights + start, stride, rows, acc);
       }
     }
     for (int g = 0; g < G; g++) {
@@ -90,9 +83,9 @@ void weighGroup(const lathe::AttentionItem& item, int64_t keys, const float* wei
   }
 }
 
-template <bool Half> void attendToken(const lathe::AttentionItem& item, int64_t token, float* scores) {
-  constexpr int64_t bytes = Half ? 2 : 4;
-  using Row = std::conditional_t<Half, F16Row, F32Row>;
+template <Kv K> void attendToken(const lathe::AttentionItem& item, int64_t token, float* scores) {
+  constexpr int64_t bytes = kvBytes<K>;
+  using Row = typename KvRowOf<K>::Row;
   int64_t keys = item.first + token;
   int64_t stride = scoreStride(item.first + item.tokens - 1);
   const float* query = item.query + token * item.query_stride;
@@ -102,15 +95,15 @@ template <bool Half> void attendToken(const lathe::AttentionItem& item, int64_t 
     int64_t narrow = narrowStride(item.first + item.tokens - 1, item.page_size);
     int64_t g = 0;
     for (; g + 2 <= item.group; g += 2) {
-      attendNarrow<Half, 2>(item, keys, query + g * kNarrow, out + g * kNarrow, scores, narrow);
+      attendNarrow<K, 2>(item, keys, query + g * kNarrow, out + g * kNarrow, scores, narrow);
     }
     if (g < item.group) {
-      attendNarrow<Half, 1>(item, keys, query + g * kNarrow, out + g * kNarrow, scores, narrow);
+      attendNarrow<K, 1>(item, keys, query + g * kNarrow, out + g * kNarrow, scores, narrow);
     }
     return;
   }
 #endif
-  if (attendAlone<Half>(item, keys, query, out, scores)) {
+  if (attendAlone<K>(item, keys, query, out, scores)) {
     return;
   }
   lathe_weight rows{};
@@ -131,26 +124,24 @@ template <bool Half> void attendToken(const lathe::AttentionItem& item, int64_t 
     const float* weights = scores + g * stride;
     float* to = out + g * item.head_dim;
     switch (heads) {
-      case 1: weighGroup<Half, 1>(item, keys, weights, stride, sums, to); break;
-      case 2: weighGroup<Half, 2>(item, keys, weights, stride, sums, to); break;
-      case 3: weighGroup<Half, 3>(item, keys, weights, stride, sums, to); break;
-      default: weighGroup<Half, 4>(item, keys, weights, stride, sums, to);
+      case 1: weighGroup<K, 1>(item, keys, weights, stride, sums, to); break;
+      case 2: weighGroup<K, 2>(item, keys, weights, stride, sums, to); break;
+      case 3: weighGroup<K, 3>(item, keys, weights, stride, sums, to); break;
+      default: weighGroup<K, 4>(item, keys, weights, stride, sums, to);
     }
   }
 }
 
-void attention(const lathe::AttentionItem& item, bool half, float* scratch) {
-  if (item.tokens >= kPromptTokens) {
-    half ? attendPrompt<true>(item, scratch) : attendPrompt<false>(item, scratch);
-    return;
-  }
-  for (int64_t token = 0; token < item.tokens; token++) {
-    if (half) {
-      attendToken<true>(item, token, scratch);
-    } else {
-      attendToken<false>(item, token, scratch);
+void attention(const lathe::AttentionItem& item, Kv type, float* scratch) {
+  withKv(type, [&](auto kv) {
+    if (item.tokens >= kPromptTokens) {
+      attendPrompt<kv.value>(item, scratch);
+      return;
     }
-  }
+    for (int64_t token = 0; token < item.tokens; token++) {
+      attendToken<kv.value>(item, token, scratch);
+    }
+  });
 }
 
 } // namespace

@@ -22,6 +22,8 @@ class Scratch {
   int64_t bytes_ = 0;
 };
 
+inline int64_t bytesOfKv(int32_t kv_type) { return kv_type == LATHE_KV_F32 ? 4 : 2; }
+
 struct lathe_cpu {
   const lathe::Kernels* kernels;
   std::unique_ptr<Scratch[]> scratch;

@@ -27,56 +27,76 @@ constexpr int integerStrips(int tokens) {
   return W == 16 ? (tokens == 1 ? 8 : tokens == 2 ? 4 : 2) : (tokens == 1 ? 4 : tokens == 2 ? 2 : 1);
 }
 
-/* Where tile t / 4 has token t's quad of 16-bit integers: [cols / 4][tokens of the tile][4]. */
-struct TileOf {
-  int16_t* quads;
+/* A token's quads of 16-bit integers among those of the other tokens of its tile. */
+struct TokenQuads {
+  int16_t* first;
   int64_t step; /* integers from a quad to the next */
-  TileOf(const lathe::Integers& x, int64_t t) {
-    int64_t first = t / kIntegerTokens * kIntegerTokens;
-    int64_t tokens = x.tokens - first < kIntegerTokens ? x.tokens - first : kIntegerTokens;
-    quads = x.values + first * x.width + (t - first) * kQuad;
+  TokenQuads(const lathe::Integers& x, int64_t t) {
+    int64_t start = t / kIntegerTokens * kIntegerTokens;
+    int64_t tokens = x.tokens - start < kIntegerTokens ? x.tokens - start : kIntegerTokens;
+    first = x.values + start * x.width + (t - start) * kQuad;
     step = tokens * kQuad;
   }
 };
 
+/* The largest size in a row from `from` to `to`; what is no number counts as larger than infinity. */
+INLINE float largestOf(const float* row, int64_t from, int64_t to) {
+  vec most[2] = {vzero(), vzero()};
+  int64_t c = from;
+  for (; c + 2 * W <= to; c += 2 * W) {
+    most[0] = vmostBits(most[0], vload(row + c));
+    most[1] = vmostBits(most[1], vload(row + c + W));
+  }
+  for (; c < to; c += W) {
+    most[0] = vmostBits(most[0], to - c < W ? vloadn(row + c, int(to - c)) : vload(row + c));
+  }
+  return vmostBits1(vmostBits(most[0], most[1]));
+}
+
+/* x * inverse, rounded; returns the sum of the integers. */
+INLINE int32_t roundSegment(const float* row, int64_t from, int64_t to, float inverse, const TokenQuads& quads) {
+  vec factor = vset(inverse);
+  ivec sum = izero();
+  int16_t* out = quads.first + from / kQuad * quads.step;
+  int64_t c = from;
+  for (; c + W <= to; c += W, out += W / kQuad * quads.step) {
+    ivec q = iround(vmul(vload(row + c), factor));
+    istoreQuads(out, quads.step, q);
+    sum = iadd(sum, q);
+  }
+  if (c < to) {
+    int n = int(to - c);
+    ivec q = iround(vmul(vloadn(row + c, n), factor));
+    int16_t narrow[W];
+    istoreQuads(narrow, kQuad, q);
+    for (int i = 0; i < n; i += int(kQuad), out += quads.step) {
+      __builtin_memcpy(out, narrow + i, kQuad * sizeof(int16_t));
+    }
+    sum = iadd(sum, q);
+  }
+  return isum1(sum);
+}
+
 void toIntegers(const float* x, int64_t x_stride, int64_t cols, const lathe::Integers& to, int64_t token0,
                 int64_t token1) {
+  constexpr float kLargestFloat = 3.402823466e38f;
+  constexpr float kLeast = 1e-30f; /* below it a step is as of this, so that its inverse is a number */
   for (int64_t t = token0; t < token1; t++) {
     const float* row = x + t * x_stride;
-    TileOf tile(to, t);
+    TokenQuads quads(to, t);
+    int64_t at = t;
     for (int64_t from = 0; from < cols; from += lathe::kIntegerBlock) {
       int64_t end = from + lathe::kIntegerBlock < cols ? from + lathe::kIntegerBlock : cols;
-      vec most = vzero();
-      int64_t c = from;
-      for (; c + W <= end; c += W) {
-        most = vmostBits(most, vload(row + c));
-      }
-      if (c < end) {
-        most = vmostBits(most, vloadn(row + c, int(end - c)));
-      }
-      float largest = vmostBits1(most);
-      /* A number that is none, or infinite, makes the token's sums none. Below 1e-30 a step is as of 1e-30. */
-      bool finite = largest <= 3.402823466e38f;
-      float base = largest < 1e-30f ? 1e-30f : largest;
+      float largest = largestOf(row, from, end);
+      bool finite = largest <= kLargestFloat;
+      float base = largest < kLeast ? kLeast : largest;
+      /* What is infinite, or no number, makes the token's sums no number. */
       float scale = finite ? base / kMostInteger : __builtin_nanf("");
-      vec inverse = vset(finite ? kMostInteger / base : 0);
-      for (int64_t start = from; start < end; start += to.segment) {
+      float inverse = finite ? kMostInteger / base : 0;
+      for (int64_t start = from; start < end; start += to.segment, at += to.tokens) {
         int64_t stop = start + to.segment < end ? start + to.segment : end;
-        ivec sum = izero();
-        for (c = start; c < stop; c += W) {
-          int n = stop - c < W ? int(stop - c) : W;
-          vec v = n == W ? vload(row + c) : vloadn(row + c, n);
-          ivec q = finite ? iround(vmul(v, inverse)) : izero();
-          sum = iadd(sum, q);
-          int16_t narrow[W];
-          istore16(narrow, q);
-          for (int i = 0; i < n; i += int(kQuad)) {
-            __builtin_memcpy(tile.quads + (c + i) / kQuad * tile.step, narrow + i, kQuad * sizeof(int16_t));
-          }
-        }
-        int64_t at = start / to.segment * to.tokens + t;
         to.scales[at] = scale;
-        to.sums[at] = -isum1(sum);
+        to.sums[at] = -roundSegment(row, start, stop, inverse, quads);
       }
     }
   }
@@ -105,7 +125,7 @@ void integerTile(const lathe_weight& w, int64_t r, int64_t row1, const lathe::In
       total[i][j] = vzero();
     }
   }
-  const int16_t* quads = TileOf(x, t).quads;
+  const int16_t* quads = TokenQuads(x, t).first;
   int64_t segments = (w.cols + x.segment - 1) / x.segment;
   for (int64_t k = 0; k < segments; k++) {
     int64_t group = Grouped ? k * x.segment / w.group_size : 0;

@@ -8,6 +8,9 @@ typedef float four __attribute__((vector_size(16)));
 
 namespace lathe {
 
+/* What keys and values are kept in; the numbers are lathe_kv's. */
+enum class Kv : int32_t { F32 = LATHE_KV_F32, F16 = LATHE_KV_F16, BF16 = LATHE_KV_BF16 };
+
 /* One sequence's new tokens under one key/value head. */
 struct AttentionItem {
   float* out; /* of the first new token, at the first query head of the group */
@@ -57,9 +60,9 @@ struct Kernels {
   void (*dequantize)(const lathe_weight&, int64_t row, float* out);
   void (*rms_norm)(float* out, const float* x, const float* weight, int64_t cols, float epsilon);
   void (*rotate)(float* head, int64_t heads, const float* rotation, int64_t head_dim);
-  void (*to_half)(uint8_t* out, const float* x, int64_t n);
+  void (*to_kv)(uint8_t* out, const float* x, int64_t n, Kv type);
   /* scratch holds attention_scratch floats, aligned to 64 bytes. */
-  void (*attention)(const AttentionItem&, bool half, float* scratch);
+  void (*attention)(const AttentionItem&, Kv type, float* scratch);
   int64_t (*attention_scratch)(const AttentionItem&);
   void (*gate)(float* out, const float* gate, const float* up, int64_t n, int32_t activation);
   int32_t (*argmax)(const float* x, int64_t n);

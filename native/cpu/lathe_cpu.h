@@ -33,6 +33,9 @@ enum lathe_kind {
 /* Rows of a block of packed weights. */
 enum { LATHE_PACKED_ROWS = 16 };
 
+/* What keys and values are kept in. */
+enum lathe_kv { LATHE_KV_F32 = 0, LATHE_KV_F16 = 1, LATHE_KV_BF16 = 2 };
+
 enum lathe_scale { LATHE_SCALE_NONE = 0, LATHE_SCALE_F32 = 1, LATHE_SCALE_BF16 = 2 };
 
 /* A matrix [rows, cols] as it lies in memory. All members are 8 bytes: Java writes them one after another. */
@@ -97,16 +100,16 @@ LATHE_API int32_t lathe_cpu_embed(lathe_cpu*, float* out, int64_t out_stride, co
                                   int64_t count);
 LATHE_API int32_t lathe_cpu_rms_norm(lathe_cpu*, float* out, int64_t out_stride, const float* x, int64_t x_stride,
                                      const float* weight, int64_t rows, int64_t cols, float epsilon);
-/* keys, values [pages, kv_heads, page_size, head_dim], F32 or (half) F16; rotations [positions, head_dim]. */
+/* keys, values [pages, kv_heads, page_size, head_dim] of a lathe_kv type; rotations [positions, head_dim]. */
 LATHE_API int32_t lathe_cpu_rotate_and_append(lathe_cpu*, float* qkv, int64_t stride, int64_t tokens,
                                               const float* rotations, int64_t rotation_rows, int64_t rotation_stride,
                                               int32_t heads, int32_t kv_heads, int32_t head_dim, uint8_t* keys,
-                                              uint8_t* values, int32_t half, int64_t pages, int32_t page_size,
+                                              uint8_t* values, int32_t kv_type, int64_t pages, int32_t page_size,
                                               const int32_t* positions, const int32_t* slots);
 /* A token sees the last `window` keys, its own included; soft_cap > 0: scores become soft_cap * tanh(score / soft_cap). */
 LATHE_API int32_t lathe_cpu_attention(lathe_cpu*, float* out, int64_t out_stride, const float* qkv, int64_t stride,
                                       int64_t tokens, int32_t heads, int32_t kv_heads, int32_t head_dim, float scale,
-                                      int32_t window, float soft_cap, const uint8_t* keys, const uint8_t* values, int32_t half, int64_t pages,
+                                      int32_t window, float soft_cap, const uint8_t* keys, const uint8_t* values, int32_t kv_type, int64_t pages,
                                       int32_t page_size, int64_t sequences, const int32_t* query_starts,
                                       const int32_t* context_lengths, const int32_t* block_starts,
                                       const int32_t* blocks, int64_t block_count);
@@ -129,7 +132,7 @@ LATHE_API int32_t lathe_cpu_norm_heads(lathe_cpu*, float* qkv, int64_t stride, i
                                        const float* query_weight, const float* key_weight, int32_t heads,
                                        int32_t kv_heads, int32_t head_dim, float epsilon);
 LATHE_API int32_t lathe_cpu_append(lathe_cpu*, const float* qkv, int64_t stride, int64_t tokens, int32_t heads,
-                                   int32_t kv_heads, int32_t head_dim, uint8_t* keys, uint8_t* values, int32_t half,
+                                   int32_t kv_heads, int32_t head_dim, uint8_t* keys, uint8_t* values, int32_t kv_type,
                                    int64_t pages, int32_t page_size, const int32_t* slots);
 /* out[i] += table[rows[i]] */
 LATHE_API int32_t lathe_cpu_add_embedding(lathe_cpu*, float* out, const lathe_weight* table, const int32_t* rows,

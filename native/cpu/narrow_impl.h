@@ -6,7 +6,7 @@
  */
 #pragma once
 #include <type_traits>
-#include "kernels.h"
+#include "kv_impl.h"
 
 #ifdef LATHE_TWO_ROWS
 namespace {
@@ -37,20 +37,20 @@ struct LanesOfRows {
 constexpr LanesOfRows kLanesOfRows;
 
 /* Rows 2 pair and 2 pair + 1 of a chunk; those from `rows` on are 0. */
-template <bool Half, bool Whole> INLINE vec narrowPair(const uint8_t* p, int pair, int64_t rows) {
-  const uint8_t* at = p + (Half ? 2 : 4) * pair * W;
+template <Kv K, bool Whole> INLINE vec narrowPair(const uint8_t* p, int pair, int64_t rows) {
   if (Whole) {
-    return Half ? vloadF16(at) : vload(at);
+    return loadKv<K>(p, pair * W);
   }
+  const uint8_t* at = p + kvBytes<K> * pair * W;
   /* As numbers, not as branches: those would be foreseen badly. */
   int64_t lanes = kNarrow * (rows - 2 * pair);
   lanes = lanes < 0 ? 0 : lanes > W ? W : lanes;
   uint32_t mask = (1u << lanes) - 1;
-  return Half ? vloadMaskF16(at, mask) : vloadMask(at, mask);
+  return K == Kv::F32 ? vloadMask(at, mask) : K == Kv::F16 ? vloadMaskF16(at, mask) : vloadMaskBf16(at, mask);
 }
 
 /* query[g][j]: elements j and j + 4, each in the quarters where transposed keys have theirs. */
-template <bool Half, bool Whole, int G>
+template <Kv K, bool Whole, int G>
 INLINE void scoreChunk(const vec (&query)[G][4], const uint8_t* keys, int64_t rows, float* scores, int64_t stride,
                        vec (&most)[G]) {
   vec part[2][G];
@@ -59,7 +59,7 @@ INLINE void scoreChunk(const vec (&query)[G][4], const uint8_t* keys, int64_t ro
     vec k[4];
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
-      k[i] = narrowPair<Half, Whole>(keys, 4 * half + i, rows);
+      k[i] = narrowPair<K, Whole>(keys, 4 * half + i, rows);
     }
     vtransposeQuarters(k);
 #pragma GCC unroll 2
@@ -81,7 +81,7 @@ INLINE void scoreChunk(const vec (&query)[G][4], const uint8_t* keys, int64_t ro
   }
 }
 
-template <bool Half, bool Whole, int G>
+template <Kv K, bool Whole, int G>
 INLINE void weighChunk(const float* scores, int64_t stride, const vec (&shift)[G], const uint8_t* values, int64_t rows,
                        vec (&sum)[G], vec (&acc)[G][2]) {
   vec weights[G];
@@ -92,7 +92,7 @@ INLINE void weighChunk(const float* scores, int64_t stride, const vec (&shift)[G
   }
 #pragma GCC unroll 8
   for (int i = 0; i < W / 2; i++) {
-    vec v = narrowPair<Half, Whole>(values, i, rows);
+    vec v = narrowPair<K, Whole>(values, i, rows);
 #pragma GCC unroll 2
     for (int g = 0; g < G; g++) {
       acc[g][i % 2] = vfma(vspreadHalves(weights[g], laneOfPair(i)), v, acc[g][i % 2]);
@@ -102,9 +102,9 @@ INLINE void weighChunk(const float* scores, int64_t stride, const vec (&shift)[G
 
 /* Calls body(whole, address, rows, chunk) for each chunk of W rows or, at the end of a page, fewer. Pages of W rows, the
  * usual ones, need no loop within a page. */
-template <bool Half, class F>
+template <Kv K, class F>
 INLINE void overChunks(const lathe::AttentionItem& item, const uint8_t* start, int64_t keys, F body) {
-  constexpr int64_t bytes = Half ? 2 : 4;
+  constexpr int64_t bytes = kvBytes<K>;
   int64_t page_bytes = bytes * item.page_stride;
   const int32_t* blocks = item.blocks;
   if (item.page_size == W) {
@@ -127,7 +127,7 @@ INLINE void overChunks(const lathe::AttentionItem& item, const uint8_t* start, i
   }
 }
 
-template <bool Half, int G>
+template <Kv K, int G>
 void attendNarrow(const lathe::AttentionItem& item, int64_t keys, const float* query, float* out, float* scores,
                   int64_t stride) {
   vec factor = vset(item.scale * 1.44269504f); /* log2(e) */
@@ -142,9 +142,9 @@ void attendNarrow(const lathe::AttentionItem& item, int64_t keys, const float* q
     spread[g][3] = vspreadQuarters<3>(scaled);
     most[g] = vset(-__builtin_inff());
   }
-  overChunks<Half>(item, item.keys, keys, [&](auto whole, const uint8_t* at, int64_t rows, int64_t chunk)
+  overChunks<K>(item, item.keys, keys, [&](auto whole, const uint8_t* at, int64_t rows, int64_t chunk)
                                               __attribute__((always_inline)) {
-    scoreChunk<Half, whole.value, G>(spread, at, rows, scores + chunk * W, stride, most);
+    scoreChunk<K, whole.value, G>(spread, at, rows, scores + chunk * W, stride, most);
   });
   vec shift[G];
   vec sum[G];
@@ -156,9 +156,9 @@ void attendNarrow(const lathe::AttentionItem& item, int64_t keys, const float* q
     acc[g][0] = vzero();
     acc[g][1] = vzero();
   }
-  overChunks<Half>(item, item.values, keys, [&](auto whole, const uint8_t* at, int64_t rows, int64_t chunk)
+  overChunks<K>(item, item.values, keys, [&](auto whole, const uint8_t* at, int64_t rows, int64_t chunk)
                                                 __attribute__((always_inline)) {
-    weighChunk<Half, whole.value, G>(scores + chunk * W, stride, shift, at, rows, sum, acc);
+    weighChunk<K, whole.value, G>(scores + chunk * W, stride, shift, at, rows, sum, acc);
   });
 #pragma GCC unroll 2
   for (int g = 0; g < G; g++) {

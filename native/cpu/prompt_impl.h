@@ -7,7 +7,7 @@
  * ascending order, where attention_impl.h sums by lanes: a prompt's last bits differ from a single token's.
  */
 #pragma once
-#include "dot_impl.h"
+#include "kv_impl.h"
 #include "rows_impl.h"
 
 namespace {
@@ -122,25 +122,25 @@ INLINE void attendBlock(PromptTile& tile, const float* keys, const float* values
 }
 
 /* Rows of a page as floats that may be loaded one by one. */
-template <bool Half> INLINE const float* widenRows(const uint8_t* page, int64_t elements, float* space) {
-  if (!Half && reinterpret_cast<uintptr_t>(page) % alignof(float) == 0) {
+template <Kv K> INLINE const float* widenRows(const uint8_t* page, int64_t elements, float* space) {
+  if (K == Kv::F32 && reinterpret_cast<uintptr_t>(page) % alignof(float) == 0) {
     return reinterpret_cast<const float*>(page);
   }
   int64_t i = 0;
   for (; i + W <= elements; i += W) {
-    vstore(space + i, Half ? vloadF16(page + 2 * i) : vload(page + 4 * i));
+    vstore(space + i, loadKv<K>(page, i));
   }
   if (i < elements) {
     int n = int(elements - i);
-    vstoren(space + i, Half ? vloadnF16(page + 2 * i, n) : vloadn(page + 4 * i, n), n);
+    vstoren(space + i, loadKv<K>(page, i, n), n);
   }
   return space;
 }
 
 /* Up to W new tokens, from `token` on, of one query head. */
-template <bool Half>
+template <Kv K>
 void attendTile(const lathe::AttentionItem& item, int64_t token, int64_t count, int64_t head, float* scratch) {
-  constexpr int64_t bytes = Half ? 2 : 4;
+  constexpr int64_t bytes = kvBytes<K>;
   int64_t head_dim = item.head_dim;
   PromptTile tile{scratch, scratch + head_dim * W, scratch + 2 * head_dim * W, vset(-__builtin_inff()), vzero()};
   float* wideKeys = tile.scores + kKeyBlock * W;
@@ -160,8 +160,8 @@ void attendTile(const lathe::AttentionItem& item, int64_t token, int64_t count, 
     for (int64_t r = 0; r < inPage; r += kKeyBlock) {
       int64_t rows = inPage - r < kKeyBlock ? inPage - r : kKeyBlock;
       int64_t row = at + r * head_dim;
-      const float* k = widenRows<Half>(item.keys + bytes * row, rows * head_dim, wideKeys);
-      const float* v = widenRows<Half>(item.values + bytes * row, rows * head_dim, wideValues);
+      const float* k = widenRows<K>(item.keys + bytes * row, rows * head_dim, wideKeys);
+      const float* v = widenRows<K>(item.values + bytes * row, rows * head_dim, wideValues);
       attendBlock(tile, k, v, head_dim, start + r, rows, visible);
     }
   }
@@ -176,11 +176,11 @@ void attendTile(const lathe::AttentionItem& item, int64_t token, int64_t count, 
   }
 }
 
-template <bool Half> void attendPrompt(const lathe::AttentionItem& item, float* scratch) {
+template <Kv K> void attendPrompt(const lathe::AttentionItem& item, float* scratch) {
   for (int64_t head = 0; head < item.group; head++) {
     for (int64_t token = 0; token < item.tokens; token += W) {
       int64_t count = item.tokens - token < W ? item.tokens - token : W;
-      attendTile<Half>(item, token, count, head, scratch);
+      attendTile<K>(item, token, count, head, scratch);
     }
   }
 }

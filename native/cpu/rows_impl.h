@@ -79,13 +79,6 @@ void rotate(float* head, int64_t heads, const float* rotation, int64_t head_dim)
   }
 }
 
-void toHalf(uint8_t* out, const float* x, int64_t n) {
-  for (int64_t i = 0; i < n; i += W) {
-    int count = n - i < W ? int(n - i) : W;
-    vstoreF16(out + 2 * i, vloadn(x + i, count), count);
-  }
-}
-
 INLINE vec activate(vec x, int32_t activation) {
   vec argument = x;
   if (activation == 1) { /* x/2 (1 + tanh u) = x / (1 + e^-2u) */

@@ -56,6 +56,38 @@ INLINE void vstoreF16(void* p, vec v, int n) {
   _mm_store_si128(reinterpret_cast<__m128i*>(half), _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
   memcpy(p, half, size_t(2 * n));
 }
+/* Rounded to the nearest, halves to even; what is no number stays none. */
+INLINE void vstoreBf16(void* p, vec v, int n) {
+  __m256i bits = _mm256_castps_si256(v);
+  __m256i upper = _mm256_srli_epi32(bits, 16);
+  __m256i odd = _mm256_and_si256(upper, _mm256_set1_epi32(1));
+  __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
+  __m256i none = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+  rounded = _mm256_blendv_epi8(rounded, _mm256_or_si256(upper, _mm256_set1_epi32(0x40)), none);
+  alignas(16) uint16_t narrow[8];
+  _mm_store_si128(reinterpret_cast<__m128i*>(narrow), _mm_packus_epi32(_mm256_castsi256_si128(rounded),
+                                                                       _mm256_extracti128_si256(rounded, 1)));
+  memcpy(p, narrow, size_t(2 * n));
+}
+/* 2 W elements: those of even index and those of odd. */
+INLINE void vloadBf16Pair(const void* p, vec& even, vec& odd) {
+  __m256i words = _mm256_loadu_si256(static_cast<const __m256i*>(p));
+  even = _mm256_castsi256_ps(_mm256_slli_epi32(words, 16));
+  odd = _mm256_castsi256_ps(_mm256_and_si256(words, _mm256_set1_epi32(int(0xffff0000))));
+}
+/* 2 W elements in their order to those of even index and those of odd, and back. */
+INLINE void vdeinterleave(vec& a, vec& b) {
+  auto sorted = [](vec v) { return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(v), 0xd8)); };
+  vec low = a;
+  a = sorted(_mm256_shuffle_ps(low, b, 0x88));
+  b = sorted(_mm256_shuffle_ps(low, b, 0xdd));
+}
+INLINE void vinterleave(vec& a, vec& b) {
+  vec low = _mm256_unpacklo_ps(a, b);
+  vec high = _mm256_unpackhi_ps(a, b);
+  a = _mm256_permute2f128_ps(low, high, 0x20);
+  b = _mm256_permute2f128_ps(low, high, 0x31);
+}
 INLINE vec vkeep(uint32_t mask, vec v) {
   __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
   __m256i set = _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(int(mask)), bit), bit);
@@ -99,9 +131,11 @@ INLINE ivec ioddBytes(ivec a) { return _mm256_srli_epi16(a, 8); }
 INLINE ivec idot(ivec acc, ivec a, ivec b) { return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b)); }
 INLINE vec ifloat(ivec a) { return _mm256_cvtepi32_ps(a); }
 INLINE ivec iround(vec a) { return _mm256_cvtps_epi32(a); }
-INLINE void istore16(int16_t* p, ivec a) {
+/* Four 16-bit integers each at p and p + step. */
+INLINE void istoreQuads(int16_t* p, int64_t step, ivec a) {
   __m128i narrow = _mm_packs_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrow);
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), narrow);
+  _mm_storeh_pd(reinterpret_cast<double*>(p + step), _mm_castsi128_pd(narrow));
 }
 INLINE int32_t isum1(ivec a) {
   __m128i half = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));

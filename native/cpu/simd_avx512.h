@@ -47,6 +47,35 @@ INLINE vec vloadnI8(const void* p, int n) {
 INLINE void vstoreF16(void* p, vec v, int n) {
   _mm256_mask_storeu_epi16(p, firstLanes(n), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
+/* Rounded to the nearest, halves to even; what is no number stays none. */
+INLINE void vstoreBf16(void* p, vec v, int n) {
+  __m512i bits = _mm512_castps_si512(v);
+  __m512i upper = _mm512_srli_epi32(bits, 16);
+  __m512i odd = _mm512_and_si512(upper, _mm512_set1_epi32(1));
+  __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))), 16);
+  __mmask16 none = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+  rounded = _mm512_mask_or_epi32(rounded, none, upper, _mm512_set1_epi32(0x40));
+  _mm256_mask_storeu_epi16(p, firstLanes(n), _mm512_cvtepi32_epi16(rounded));
+}
+/* 2 W elements: those of even index and those of odd. */
+INLINE void vloadBf16Pair(const void* p, vec& even, vec& odd) {
+  __m512i words = _mm512_loadu_si512(p);
+  even = _mm512_castsi512_ps(_mm512_slli_epi32(words, 16));
+  odd = _mm512_castsi512_ps(_mm512_and_si512(words, _mm512_set1_epi32(int(0xffff0000))));
+}
+/* 2 W elements in their order to those of even index and those of odd, and back. */
+INLINE void vdeinterleave(vec& a, vec& b) {
+  __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  vec low = a;
+  a = _mm512_permutex2var_ps(low, even, b);
+  b = _mm512_permutex2var_ps(low, _mm512_add_epi32(even, _mm512_set1_epi32(1)), b);
+}
+INLINE void vinterleave(vec& a, vec& b) {
+  __m512i first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  vec low = a;
+  a = _mm512_permutex2var_ps(low, first, b);
+  b = _mm512_permutex2var_ps(low, _mm512_add_epi32(first, _mm512_set1_epi32(8)), b);
+}
 /* The lanes whose bit is set take the following values in turn, the others are 0. */
 INLINE vec vexpand(uint32_t mask, vec packed) { return _mm512_maskz_expand_ps(__mmask16(mask), packed); }
 INLINE vec vkeep(uint32_t mask, vec v) { return _mm512_maskz_mov_ps(__mmask16(mask), v); }
@@ -137,6 +166,9 @@ INLINE vec vloadMask(const void* p, uint32_t mask) { return _mm512_maskz_loadu_p
 INLINE vec vloadMaskF16(const void* p, uint32_t mask) {
   return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(__mmask16(mask), p));
 }
+INLINE vec vloadMaskBf16(const void* p, uint32_t mask) {
+  return fromBf16(_mm256_maskz_loadu_epi16(__mmask16(mask), p));
+}
 /* 2^x within 2 units in the last place for x <= 0; below -126 the value there. NaN stays NaN. 2^0 is 1. Adding
  * 1.5 * 2^23 rounds to an integer and leaves it in the low bits; the polynomial has the least relative error on
  * [-1/2, 1/2] of those of degree 5 that are 1 at 0: 9.2e-8, found by iteratively reweighted least squares. */
@@ -172,15 +204,24 @@ INLINE ivec ioddBytes(ivec a) { return _mm512_srli_epi16(a, 8); }
 /* acc[i] + a[2i] b[2i] + a[2i + 1] b[2i + 1] of 16-bit integers */
 INLINE ivec idot(ivec acc, ivec a, ivec b) {
 #ifdef __AVX512VNNI__
-  return _mm512_dpwssd_epi32(acc, a, b);
+  /* The intrinsic makes GCC copy accumulators about in the innermost loop. */
+  __asm__("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+  return acc;
 #else
   return _mm512_add_epi32(acc, _mm512_madd_epi16(a, b));
 #endif
 }
 INLINE vec ifloat(ivec a) { return _mm512_cvtepi32_ps(a); }
 INLINE ivec iround(vec a) { return _mm512_cvtps_epi32(a); }
-INLINE void istore16(int16_t* p, ivec a) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(a));
+/* Four 16-bit integers each at p, p + step ... */
+INLINE void istoreQuads(int16_t* p, int64_t step, ivec a) {
+  __m256i narrow = _mm512_cvtepi32_epi16(a);
+  __m128i low = _mm256_castsi256_si128(narrow);
+  __m128i high = _mm256_extracti128_si256(narrow, 1);
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), low);
+  _mm_storeh_pd(reinterpret_cast<double*>(p + step), _mm_castsi128_pd(low));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p + 2 * step), high);
+  _mm_storeh_pd(reinterpret_cast<double*>(p + 3 * step), _mm_castsi128_pd(high));
 }
 INLINE int32_t isum1(ivec a) { return _mm512_reduce_add_epi32(a); }
 /* The largest sizes, found by their bits: a number that is none counts as larger than infinity. */

@@ -96,6 +96,34 @@ INLINE void vstoreF16(void* p, vec v, int n) {
   uint16_t half[4] = {floatToHalf(v[0]), floatToHalf(v[1]), floatToHalf(v[2]), floatToHalf(v[3])};
   memcpy(p, half, size_t(n) * 2);
 }
+/* Rounded to the nearest, halves to even; what is no number stays none. */
+INLINE void vstoreBf16(void* p, vec v, int n) {
+  ivec bits = (ivec)v;
+  ivec upper = bits >> 16;
+  ivec rounded = (bits + 0x7fff + (upper & 1)) >> 16;
+  ivec none = v != v;
+  rounded = (none & (upper | 0x40)) | (~none & rounded);
+  uint16_t narrow[4] = {uint16_t(rounded[0]), uint16_t(rounded[1]), uint16_t(rounded[2]), uint16_t(rounded[3])};
+  memcpy(p, narrow, size_t(n) * 2);
+}
+/* 2 W elements: those of even index and those of odd. */
+INLINE void vloadBf16Pair(const void* p, vec& even, vec& odd) {
+  ivec words;
+  memcpy(&words, p, sizeof words);
+  even = (vec)(words << 16);
+  odd = (vec)(words & int32_t(0xffff0000));
+}
+/* 2 W elements in their order to those of even index and those of odd, and back. */
+INLINE void vdeinterleave(vec& a, vec& b) {
+  vec low = a;
+  a = vec{low[0], low[2], b[0], b[2]};
+  b = vec{low[1], low[3], b[1], b[3]};
+}
+INLINE void vinterleave(vec& a, vec& b) {
+  vec low = a;
+  a = vec{low[0], b[0], low[1], b[1]};
+  b = vec{low[2], b[2], low[3], b[3]};
+}
 INLINE vec vkeep(uint32_t mask, vec v) {
   return vec{mask & 1 ? v[0] : 0, mask & 2 ? v[1] : 0, mask & 4 ? v[2] : 0, mask & 8 ? v[3] : 0};
 }
@@ -135,7 +163,8 @@ INLINE ivec idot(ivec acc, ivec a, ivec b) {
 INLINE vec ifloat(ivec a) { return __builtin_convertvector(a, vec); }
 /* To the nearest, halves to even, as vector instructions do. */
 INLINE ivec iround(vec a) { return __builtin_convertvector(vround(a), ivec); }
-INLINE void istore16(int16_t* p, ivec a) {
+/* Four 16-bit integers at p. */
+INLINE void istoreQuads(int16_t* p, int64_t, ivec a) {
   for (int i = 0; i < W; i++) {
     p[i] = int16_t(a[i]);
   }

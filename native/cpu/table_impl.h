@@ -9,7 +9,7 @@
 #define LATHE_KERNELS(name, bit)                                                                                     \
   namespace lathe {                                                                                                  \
   const Kernels name = {bit,        linear,        linearScratch, toIntegers,      integerLinear,                     \
-                        dequantize, rmsNorm,       rotate,        toHalf,          attentionWithin,                   \
+                        dequantize, rmsNorm,       rotate,        toKv,            attentionWithin,                   \
                         attentionScratch, gate,    argmax,        readAll,         multiplyAdds,                      \
                         layerNorm,  addRmsNorm,    activateRow,   softCap};                                          \
   }

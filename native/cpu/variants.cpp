@@ -3,6 +3,8 @@
 #include <cstring>
 #include "context.h"
 
+using lathe::Kv;
+
 int32_t lathe_cpu_layer_norm(lathe_cpu* cpu, float* out, const float* x, const float* weight, const float* bias,
                              int64_t rows, int64_t cols, float epsilon) {
   overRows(cpu, rows, cols, [=](int64_t from, int64_t to) {
@@ -38,26 +40,22 @@ int32_t lathe_cpu_norm_heads(lathe_cpu* cpu, float* qkv, int64_t stride, int64_t
 }
 
 int32_t lathe_cpu_append(lathe_cpu* cpu, const float* qkv, int64_t stride, int64_t tokens, int32_t heads,
-                         int32_t kv_heads, int32_t head_dim, uint8_t* keys, uint8_t* values, int32_t half,
+                         int32_t kv_heads, int32_t head_dim, uint8_t* keys, uint8_t* values, int32_t kv_type,
                          int64_t pages, int32_t page_size, const int32_t* slots) {
   for (int64_t t = 0; t < tokens; t++) {
     if (slots[t] < 0 || slots[t] >= pages * page_size) {
       return LATHE_BAD_SLOT;
     }
   }
+  int64_t bytes = bytesOfKv(kv_type);
   overRows(cpu, tokens, int64_t(kv_heads) * head_dim, [=](int64_t from, int64_t to) {
     for (int64_t t = from; t < to; t++) {
       for (int64_t h = 0; h < kv_heads; h++) {
         const float* key = qkv + t * stride + (heads + h) * head_dim;
         const float* value = key + int64_t(kv_heads) * head_dim;
         int64_t at = ((slots[t] / page_size * kv_heads + h) * page_size + slots[t] % page_size) * head_dim;
-        if (half) {
-          cpu->kernels->to_half(keys + 2 * at, key, head_dim);
-          cpu->kernels->to_half(values + 2 * at, value, head_dim);
-        } else {
-          std::memcpy(keys + 4 * at, key, size_t(head_dim) * 4);
-          std::memcpy(values + 4 * at, value, size_t(head_dim) * 4);
-        }
+        cpu->kernels->to_kv(keys + bytes * at, key, head_dim, Kv(kv_type));
+        cpu->kernels->to_kv(values + bytes * at, value, head_dim, Kv(kv_type));
       }
     }
   });

@@ -79,15 +79,11 @@ void addRmsNorm(float* out, const float* x, const float* weight, int64_t cols, f
   }
 }
 
-template <bool Half> INLINE vec cached(const uint8_t* p, int64_t index, int n) {
-  return Half ? vloadnF16(p + 2 * index, n) : vloadn(p + 4 * index, n);
-}
-
 /* One query head over keys first to last: scores, cap, softmax, weighted sum, page by page. */
-template <bool Half>
+template <Kv K>
 void attendRange(const lathe::AttentionItem& item, const float* query, float* out, int64_t first, int64_t last,
                  float* scores) {
-  constexpr int64_t bytes = Half ? 2 : 4;
+  constexpr int64_t bytes = kvBytes<K>;
   int64_t head_dim = item.head_dim;
   int64_t n = last - first;
   float largest = -__builtin_inff();
@@ -99,7 +95,7 @@ void attendRange(const lathe::AttentionItem& item, const float* query, float* ou
     vec sum = vzero();
     for (int64_t d = 0; d < head_dim; d += W) {
       int count = head_dim - d < W ? int(head_dim - d) : W;
-      sum = vfma(vloadn(query + d, count), cached<Half>(key, d, count), sum);
+      sum = vfma(vloadn(query + d, count), loadKv<K>(key, d, count), sum);
     }
     scores[j] = vsum1(sum) * item.scale;
   }
@@ -122,16 +118,16 @@ void attendRange(const lathe::AttentionItem& item, const float* query, float* ou
     int count = head_dim - d < W ? int(head_dim - d) : W;
     vec acc = vzero();
     for (int64_t j = 0; j < n; j++) {
-      acc = vfma(vset(scores[j]), cached<Half>(row(item.values, first + j), d, count), acc);
+      acc = vfma(vset(scores[j]), loadKv<K>(row(item.values, first + j), d, count), acc);
     }
     vstoren(out + d, vdiv(acc, sum), count);
   }
 }
 
 /* Where neither the window nor a cap changes anything this is attention; else token by token, head by head. */
-void attentionWithin(const lathe::AttentionItem& item, bool half, float* scratch) {
+void attentionWithin(const lathe::AttentionItem& item, Kv type, float* scratch) {
   if (item.soft_cap <= 0 && item.first + item.tokens - 1 <= item.window) {
-    attention(item, half, scratch);
+    attention(item, type, scratch);
     return;
   }
   for (int64_t token = 0; token < item.tokens; token++) {
@@ -140,8 +136,7 @@ void attentionWithin(const lathe::AttentionItem& item, bool half, float* scratch
     for (int64_t g = 0; g < item.group; g++) {
       const float* query = item.query + token * item.query_stride + g * item.head_dim;
       float* out = item.out + token * item.out_stride + g * item.head_dim;
-      half ? attendRange<true>(item, query, out, first, last, scratch)
-           : attendRange<false>(item, query, out, first, last, scratch);
+      withKv(type, [&](auto kv) { attendRange<kv.value>(item, query, out, first, last, scratch); });
     }
   }
 }

@@ -281,8 +281,9 @@ public interface Backend extends AutoCloseable {
    * The type to keep keys and values in, of those that {@link #cacheTypes()} lists.
    *
    * @param model the type that the model is stored in, whatever its matrices were quantized to
+   * @param quantized whether its matrices were quantized
    */
-  default DType cacheType(DType model) {
+  default DType cacheType(DType model, boolean quantized) {
     return cacheTypes().getFirst();
   }
 

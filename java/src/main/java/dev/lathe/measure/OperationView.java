@@ -286,7 +286,7 @@ abstract class OperationView implements Backend {
   }
 
   @Override
-  public DType cacheType(DType model) {
-    return viewed.cacheType(model);
+  public DType cacheType(DType model, boolean quantized) {
+    return viewed.cacheType(model, quantized);
   }
 }

@@ -260,7 +260,7 @@ public final class Decoder implements AutoCloseable {
 
   /** The type in which the backend prefers to keep this model's keys and values. */
   public DType cacheType() {
-    return backend.cacheType(storedType);
+    return backend.cacheType(storedType, weights.isQuantized());
   }
 
   /** An empty cache in the backend's preferred type. */

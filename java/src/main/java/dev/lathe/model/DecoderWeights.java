@@ -70,6 +70,14 @@ public record DecoderWeights(
     }
   }
 
+  /** Whether matrices of blocks are quantized. */
+  boolean isQuantized() {
+    return layers.stream()
+        .flatMap(layer ->
+            Stream.of(layer.queryKeyValue(), layer.attentionOutput(), layer.gateUp(), layer.down()))
+        .anyMatch(linear -> linear.weight().isQuantized());
+  }
+
   public boolean isTied() {
     return head.weight().equals(embedding);
   }

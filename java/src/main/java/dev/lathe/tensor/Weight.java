@@ -15,6 +15,16 @@ public sealed interface Weight {
   /** Bytes of everything that the format stores for this matrix. */
   long bytes();
 
+  /** Whether values, or some of them, are integers with scales. */
+  default boolean isQuantized() {
+    return switch (this) {
+      case Dense _ -> false;
+      case Int8 _ -> true;
+      case Bitmap bitmap -> bitmap.values().dtype() == DType.I8;
+      case Stacked stacked -> stacked.parts().stream().anyMatch(Weight::isQuantized);
+    };
+  }
+
   /** What the format is called in reports: {@code f32}, {@code int8}, {@code bitmap(int8)}. */
   String format();
 

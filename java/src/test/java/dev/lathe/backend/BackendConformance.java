@@ -32,12 +32,9 @@ public abstract class BackendConformance {
 
   protected abstract Backend open();
 
-  /**
-   * How much the backend rounds activations for a product with a weight (no stack), relative to
-   * each.
-   */
-  protected double activationRounding(Weight weight, int tokens) {
-    return 0;
+  /** How much the backend rounds activations for a product with a weight (no stack). */
+  protected LinearChecks.Rounding activationRounding(Weight weight, int tokens) {
+    return LinearChecks.Rounding.NONE;
   }
 
   /** How much the backend rounds queries and probabilities beside a cache of this type. */

@@ -169,8 +169,8 @@ class ForwardingBackend implements Backend {
   }
 
   @Override
-  public DType cacheType(DType model) {
-    return to.cacheType(model);
+  public DType cacheType(DType model, boolean quantized) {
+    return to.cacheType(model, quantized);
   }
 
   @Override

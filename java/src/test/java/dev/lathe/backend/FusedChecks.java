@@ -161,7 +161,7 @@ final class FusedChecks {
                 expected,
                 0,
                 Epilogue.STORE,
-                (weight, tokens) -> rounding.of(weight, tokens) + norm));
+                (weight, tokens) -> rounding.of(weight, tokens).plus(norm)));
       }
     }
   }

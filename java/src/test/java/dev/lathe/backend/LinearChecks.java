@@ -8,7 +8,7 @@ import java.util.Optional;
 import java.util.SplittableRandom;
 
 /** {@link Backend#linear} and {@link Backend#embed} against the reference, over edge shapes. */
-final class LinearChecks {
+public final class LinearChecks {
   static final int[] COLS = {1, 7, 8, 15, 16, 17, 64, 172, 257};
   static final int[] TOKENS = {1, 2, 3, 8, 9, 33, 130};
   static final int[] ROWS = {1, 2, 37};
@@ -18,15 +18,48 @@ final class LinearChecks {
   /** What is asked of one product. */
   private record Call(int tokens, boolean bias, Epilogue epilogue, boolean strided) {}
 
+  /**
+   * How much activations are rounded before they are multiplied.
+   *
+   * @param relative to each of them
+   * @param ofLargest relative to the largest of a block of columns, which share a scale
+   * @param block columns from one block to the next
+   */
+  public record Rounding(double relative, double ofLargest, int block) {
+    /** They are multiplied as they are. */
+    public static final Rounding NONE = relative(0);
+
+    public static Rounding relative(double relative) {
+      return new Rounding(relative, 0, Integer.MAX_VALUE);
+    }
+
+    Rounding plus(double more) {
+      return new Rounding(relative + more, ofLargest, block);
+    }
+
+    /** How far each activation of a token may be off. */
+    double[] errors(Tensor x, long token, int cols) {
+      double[] errors = new double[cols];
+      for (int from = 0; from < cols; from += Math.min(block, cols)) {
+        int to = (int) Math.min(cols, (long) from + block);
+        double largest = 0;
+        for (int c = from; c < to; c++) {
+          largest = Math.max(largest, Math.abs(Bench.at(x, token, c)));
+        }
+        for (int c = from; c < to; c++) {
+          errors[c] = relative * Math.abs(Bench.at(x, token, c)) + ofLargest * largest;
+        }
+      }
+      return errors;
+    }
+  }
+
   /** How much a backend may round activations for a product: it says so in its conformance test. */
   interface ActivationRounding {
-    ActivationRounding NONE = (weight, tokens) -> 0;
+    ActivationRounding NONE = (weight, tokens) -> Rounding.NONE;
 
-    /**
-     * @param weight without stacks
-     * @return relative to each activation; 0 where they are multiplied as they are
-     */
-    double of(Weight weight, int tokens);
+    /** Of the product with a weight that is no stack. */
+    Rounding of(Weight weight, int tokens);
   }
 
   static void linear(Backend backend, WeightCases format) {
@@ -121,12 +154,15 @@ final class LinearChecks {
       }
       double sum = epilogue == Epilogue.ADD ? Math.abs(Bench.at(before, token, column)) : 0;
       sum += bias.isPresent() ? Math.abs(Bench.at(bias.get(), 0, row)) : 0;
+      double[] errors =
+          rounding.of(partOf(weight, row), Math.toIntExact(x.size(0))).errors(x, token, cols);
       double products = 0;
+      double rounded = 0;
       for (int c = 0; c < cols; c++) {
         products += Math.abs(Bench.at(x, token, c)) * magnitudes[row][c];
+        rounded += errors[c] * magnitudes[row][c];
       }
-      double rounded = rounding.of(partOf(weight, row), Math.toIntExact(x.size(0)));
-      return Tolerance.dot(cols, sum + products * (1 + rounded)) + rounded * products;
+      return Tolerance.dot(cols, sum + products + rounded) + rounded;
     };
   }
 

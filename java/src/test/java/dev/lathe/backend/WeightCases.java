@@ -23,6 +23,9 @@ enum WeightCases {
   INT8_GROUP_F32,
   INT8_GROUP_F32_ASYMMETRIC,
   INT8_GROUP_BF16_ASYMMETRIC,
+  INT8_GROUP_OF_32,
+  INT8_GROUP_OF_64_ASYMMETRIC,
+  INT8_GROUP_OF_128,
   BITMAP_F32,
   BITMAP_F16,
   BITMAP_BF16,
@@ -49,6 +52,9 @@ enum WeightCases {
       case INT8_GROUP_F32 -> b.int8(5, DType.F32, false);
       case INT8_GROUP_F32_ASYMMETRIC -> b.int8(16, DType.F32, true);
       case INT8_GROUP_BF16_ASYMMETRIC -> b.int8(5, DType.BF16, true);
+      case INT8_GROUP_OF_32 -> b.int8(32, DType.BF16, false);
+      case INT8_GROUP_OF_64_ASYMMETRIC -> b.int8(64, DType.F32, true);
+      case INT8_GROUP_OF_128 -> b.int8(128, DType.F32, false);
       case BITMAP_F32 -> b.bitmap(DType.F32, Optional.empty(), false);
       case BITMAP_F16 -> b.bitmap(DType.F16, Optional.empty(), false);
       case BITMAP_BF16 -> b.bitmap(DType.BF16, Optional.empty(), false);

@@ -233,7 +233,6 @@ public final class CpuBackend extends HostBackend {
   public void rotateAndAppend(
       Tensor qkv, Tensor rotations, AttentionShape shape, KvLayer cache, BatchTensors batch) {
     Checks.rotateAndAppend(qkv, rotations, shape, cache, batch);
-    int half = cache.keys().dtype() == DType.F16 ? 1 : 0;
     long tokens = batch.tokenCount();
     int status;
     try {
@@ -252,7 +251,7 @@ public final class CpuBackend extends HostBackend {
               shape.headDim(),
               cache.keys().address(),
               cache.values().address(),
-              half,
+              kvType(cache),
               cache.pages(),
               cache.pageSize(),
               batch.positions().address(),
@@ -274,7 +273,6 @@ public final class CpuBackend extends HostBackend {
   public void attention(
       Tensor out, Tensor qkv, AttentionShape shape, KvLayer cache, BatchTensors batch) {
     Checks.attention(out, qkv, shape, cache, batch);
-    int half = cache.keys().dtype() == DType.F16 ? 1 : 0;
     long tokens = batch.tokenCount();
     long sequences = batch.sequenceCount();
     int status;
@@ -296,7 +294,7 @@ public final class CpuBackend extends HostBackend {
               shape.softCap(),
               cache.keys().address(),
               cache.values().address(),
-              half,
+              kvType(cache),
               cache.pages(),
               cache.pageSize(),
               sequences,
@@ -479,7 +477,24 @@ public final class CpuBackend extends HostBackend {
 
   @Override
   public List<DType> cacheTypes() {
-    return List.of(DType.F32, DType.F16);
+    return List.of(DType.F32, DType.F16, DType.BF16);
+  }
+
+  /** As the model is stored; beside quantized matrices, which lose more, at most 16 bits. */
+  @Override
+  public DType cacheType(DType model, boolean quantized) {
+    DType wanted = quantized && model == DType.F32 ? DType.BF16 : model;
+    return cacheTypes().contains(wanted) ? wanted : DType.F32;
+  }
+
+  /** {@code lathe_kv} */
+  static int kvType(KvLayer cache) {
+    return switch (cache.keys().dtype()) {
+      case F32 -> 0;
+      case F16 -> 1;
+      case BF16 -> 2;
+      default -> throw new IllegalArgumentException("no cache in " + cache.keys().dtype());
+    };
   }
 
   @Override

@@ -7,7 +7,6 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import dev.lathe.backend.AttentionShape;
 import dev.lathe.backend.KvLayer;
-import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
 import java.lang.foreign.MemoryLayout;
 import java.lang.invoke.MethodHandle;
@@ -180,7 +179,7 @@ final class CpuVariants {
               shape.headDim(),
               cache.keys().address(),
               cache.values().address(),
-              cache.keys().dtype() == DType.F16 ? 1 : 0,
+              CpuBackend.kvType(cache),
               cache.pages(),
               cache.pageSize(),
               slots.address());

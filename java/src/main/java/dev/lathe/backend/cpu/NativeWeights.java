@@ -115,8 +115,7 @@ final class NativeWeights {
             arena.allocate(scales, 64).address(),
             weight.zeroPoints().isPresent() ? arena.allocate(scales, 64).address() : 0);
     try {
-      Symbols.PACK.invokeExact(
-          descriptor.address(), packed.values, packed.scales, packed.zeros);
+      Symbols.PACK.invokeExact(descriptor.address(), packed.values, packed.scales, packed.zeros);
     } catch (Throwable e) {
       throw CpuLibrary.unexpected(e);
     } finally {

@@ -358,7 +358,7 @@ public final class CudaBackend implements Backend {
 
   /** As the model is stored: half the bytes of F32, and tensor cores, where it has 16 bits. */
   @Override
-  public DType cacheType(DType model) {
+  public DType cacheType(DType model, boolean quantized) {
     return cacheTypes().contains(model) ? model : DType.F32;
   }
 

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.lathe.backend.Backend;
 import dev.lathe.backend.BackendConformance;
+import dev.lathe.backend.LinearChecks;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Weight;
 import org.junit.jupiter.api.AfterAll;
@@ -31,10 +32,12 @@ final class CudaConformanceTest extends BackendConformance {
    * weights too; cuBLAS, beside many, rounds activations to the type of 16-bit weights.
    */
   @Override
-  protected double activationRounding(Weight weight, int tokens) {
-    if (tokens <= Dispatcher.EXACT_ROWS) {
-      return 0;
-    }
+  protected LinearChecks.Rounding activationRounding(Weight weight, int tokens) {
+    return LinearChecks.Rounding.relative(
+        tokens <= Dispatcher.EXACT_ROWS ? 0 : relativeRounding(weight, tokens));
+  }
+
+  private static double relativeRounding(Weight weight, int tokens) {
     return switch (weight) {
       case Weight.Dense dense when tokens > Dispatcher.FEW_ROWS -> roundoff(dense.values().dtype());
       case Weight.Dense dense when dense.values().dtype() == DType.F32 -> 0;
