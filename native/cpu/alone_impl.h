@@ -23,6 +23,17 @@ template <Kv K, int D> INLINE vec keyProducts(const vec (&query)[D], const uint8
   return sum;
 }
 
+/* The page behind `page`, if there is one: pages are too short for the hardware to foresee. */
+template <Kv K, int D>
+INLINE void fetchNext(const lathe::AttentionItem& item, const uint8_t* base, int64_t start, int64_t page, int64_t keys) {
+  if (start + item.page_size < keys) {
+    const uint8_t* next = base + kvBytes<K> * item.page_stride * item.blocks[page + 1];
+    for (int64_t at = 0; at < kvBytes<K> * item.page_size * D * W; at += 64) {
+      __builtin_prefetch(next + at, 0, 3);
+    }
+  }
+}
+
 template <Kv K, int D>
 void scoresAlone(const lathe::AttentionItem& item, int64_t keys, const float* query, float* scores) {
   constexpr int64_t bytes = kvBytes<K>;
@@ -34,6 +45,7 @@ void scoresAlone(const lathe::AttentionItem& item, int64_t keys, const float* qu
   arrange<K, D>(q);
   for (int64_t start = 0, page = 0; start < keys; start += item.page_size, page++) {
     const uint8_t* rows = item.keys + bytes * item.page_stride * item.blocks[page];
+    fetchNext<K, D>(item, item.keys, start, page, keys);
     int64_t count = keys - start < item.page_size ? keys - start : item.page_size;
     int64_t j = 0;
     for (; j + 4 <= count; j += 4) {
@@ -60,6 +72,7 @@ void weighAlone(const lathe::AttentionItem& item, int64_t keys, const float* wei
   }
   for (int64_t start = 0, page = 0; start < keys; start += item.page_size, page++) {
     const uint8_t* rows = item.values + bytes * item.page_stride * item.blocks[page];
+    fetchNext<K, D>(item, item.values, start, page, keys);
     int64_t count = keys - start < item.page_size ? keys - start : item.page_size;
     int64_t j = 0;
     for (; j + I <= count; j += I) {

@@ -46,7 +46,10 @@ double lathe_cpu_measure_bandwidth(lathe_cpu* cpu, int64_t buffer_bytes, int32_t
   return total > 0 ? best(rates) : -1; /* the sum is looked at, so it had to be made */
 }
 
-double lathe_cpu_measure_flops(lathe_cpu* cpu, int32_t repeats) {
+namespace {
+
+/* Operations a second of what runs in registers, by all threads: the best of `repeats`. */
+double operationsPerSecond(lathe_cpu* cpu, int64_t (*run)(int64_t rounds, float* sink), int32_t repeats) {
   int threads = cpu->pool.threads();
   constexpr int64_t kRounds = 400'000;
   constexpr int kTasks = 8;
@@ -60,7 +63,7 @@ double lathe_cpu_measure_flops(lathe_cpu* cpu, int32_t repeats) {
   std::vector<double> rates;
   std::vector<int64_t> operations(size_t(threads) * 8);
   auto work = [&](int64_t, int thread) {
-    operations[size_t(thread) * 8] += cpu->kernels->multiply_adds(kRounds, sinks[size_t(thread)].values);
+    operations[size_t(thread) * 8] += run(kRounds, sinks[size_t(thread)].values);
   };
   for (int32_t i = 0; i < std::max(1, repeats); i++) {
     std::fill(operations.begin(), operations.end(), 0);
@@ -74,6 +77,16 @@ double lathe_cpu_measure_flops(lathe_cpu* cpu, int32_t repeats) {
     rates.push_back(double(total) / elapsed);
   }
   return best(rates);
+}
+
+} // namespace
+
+double lathe_cpu_measure_flops(lathe_cpu* cpu, int32_t repeats) {
+  return operationsPerSecond(cpu, cpu->kernels->multiply_adds, repeats);
+}
+
+double lathe_cpu_measure_integer_ops(lathe_cpu* cpu, int32_t repeats) {
+  return operationsPerSecond(cpu, cpu->kernels->integer_multiply_adds, repeats);
 }
 
 double lathe_cpu_measure_round_trip(lathe_cpu* cpu, int32_t repeats) {

@@ -12,7 +12,7 @@
  * end. The 128 is taken off again where a sum starts: at -128 times the sum of x.
  */
 #pragma once
-#include "dot_impl.h"
+#include "gemm_impl.h"
 
 namespace {
 
@@ -110,8 +110,16 @@ struct IntegerFinish {
   bool add;
 };
 
-template <bool Zero, bool Grouped, int S, int T>
-void integerTile(const lathe_weight& w, int64_t r, int64_t row1, const lathe::Integers& x, int64_t t,
+/* Bytes that no cache has are fetched while those before them are multiplied: of the strips that lie `bytes` further, every
+ * second line, from `phase` on. The hardware foresees a single pass; it doesn't see that tiles of tokens come back to the
+ * same strips before they go on. */
+struct Ahead {
+  int64_t bytes;
+  int64_t phase; /* 0 or kQuad */
+};
+
+template <bool Grouped, bool Fetch, int S, int T>
+void integerTile(const lathe_weight& w, int64_t r, int64_t row1, const lathe::Integers& x, int64_t t, Ahead ahead,
                  const IntegerFinish& finish) {
   int64_t padded = (w.rows + kPackedRows - 1) / kPackedRows * kPackedRows;
   const uint8_t* strips[S];
@@ -126,31 +134,34 @@ void integerTile(const lathe_weight& w, int64_t r, int64_t row1, const lathe::In
     }
   }
   const int16_t* quads = TokenQuads(x, t).first;
-  int64_t segments = (w.cols + x.segment - 1) / x.segment;
-  for (int64_t k = 0; k < segments; k++) {
-    int64_t group = Grouped ? k * x.segment / w.group_size : 0;
+  for (int64_t from = 0, k = 0; from < x.width; from += x.segment, k++) {
+    int64_t row = (Grouped ? from / w.group_size * padded : 0) + r;
     ivec acc[S][T];
 #pragma GCC unroll 8
     for (int j = 0; j < T; j++) {
       ivec sum = ispread(x.sums + k * x.tokens + t + j);
 #pragma GCC unroll 8
       for (int i = 0; i < S; i++) {
-        acc[i][j] = Zero ? imul(iload(w.packed_zeros + group * padded + r + i * W), sum) : itimes128(sum);
+        acc[i][j] = w.packed_zeros ? imul(iload(w.packed_zeros + row + i * W), sum) : itimes128(sum);
       }
     }
-    int64_t end = (k + 1) * x.segment < x.width ? (k + 1) * x.segment : x.width;
-    for (int64_t q = k * x.segment / kQuad; q < end / kQuad; q++) {
+    int64_t to = from + x.segment < x.width ? from + x.segment : x.width;
+    for (int64_t c = from; c < to; c += kQuad) {
       ivec even[S];
       ivec odd[S];
 #pragma GCC unroll 8
       for (int i = 0; i < S; i++) {
-        ivec bytes = iload(strips[i] + q * kPackedRows * kQuad);
+        const uint8_t* at = strips[i] + c * kPackedRows;
+        if (Fetch && (c & kQuad) == ahead.phase) {
+          __builtin_prefetch(at + ahead.bytes, 0, 2);
+        }
+        ivec bytes = iload(at);
         even[i] = ievenBytes(bytes);
         odd[i] = ioddBytes(bytes);
       }
 #pragma GCC unroll 8
       for (int j = 0; j < T; j++) {
-        const int16_t* pair = quads + (q * T + j) * kQuad;
+        const int16_t* pair = quads + c * T + j * kQuad;
         ivec first = ispread(pair);
         ivec second = ispread(pair + 2);
 #pragma GCC unroll 8
@@ -168,7 +179,7 @@ void integerTile(const lathe_weight& w, int64_t r, int64_t row1, const lathe::In
       vec scale = vset(x.scales[k * x.tokens + t + j]);
 #pragma GCC unroll 8
       for (int i = 0; i < S; i++) {
-        vec factor = Grouped ? vmul(scale, vload(w.packed_scales + group * padded + r + i * W)) : scale;
+        vec factor = Grouped ? vmul(scale, vload(w.packed_scales + row + i * W)) : scale;
         total[i][j] = vfma(ifloat(acc[i][j]), factor, total[i][j]);
       }
     }
@@ -195,49 +206,85 @@ void integerTile(const lathe_weight& w, int64_t r, int64_t row1, const lathe::In
   }
 }
 
-template <bool Zero, bool Grouped, int S, int T>
+/* Strips r to r + S for n <= T tokens. */
+template <bool Grouped, bool Fetch, int S, int T>
 INLINE void integerTokens(int n, const lathe_weight& w, int64_t r, int64_t row1, const lathe::Integers& x, int64_t t,
-                          const IntegerFinish& finish) {
+                          Ahead ahead, const IntegerFinish& finish) {
   if constexpr (T > 1) {
     if (n < T) {
-      integerTokens<Zero, Grouped, S, T - 1>(n, w, r, row1, x, t, finish);
+      integerTokens<Grouped, Fetch, S, T - 1>(n, w, r, row1, x, t, ahead, finish);
       return;
     }
   }
-  int64_t row = r;
   constexpr int most = integerStrips(T) < S ? integerStrips(T) : S;
-  for (; row + most * W <= r + S * W; row += most * W) {
-    integerTile<Zero, Grouped, most, T>(w, row, row1, x, t, finish);
+  for (int64_t row = r; row + most * W <= r + S * W; row += most * W) {
+    integerTile<Grouped, Fetch, most, T>(w, row, row1, x, t, ahead, finish);
   }
 }
 
 /* Rows in ranges of S strips, every range for all tokens while it is near, then in ranges of half as many. The last strip
  * of a matrix may be a part: the rows that it has too many are 0 in the packed copy. */
-template <bool Zero, bool Grouped, int S>
+template <bool Grouped, bool Fetch, int S>
 INLINE void integerRanges(const lathe_weight& w, int64_t r, int64_t row1, const lathe::Integers& x, int64_t token0,
                           int64_t token1, const IntegerFinish& finish) {
   for (; S == 1 ? r < row1 : r + S * W <= row1; r += S * W) {
     for (int64_t t = token0; t < token1; t += kIntegerTokens) {
       int n = token1 - t < kIntegerTokens ? int(token1 - t) : kIntegerTokens;
-      integerTokens<Zero, Grouped, S, kIntegerTokens>(n, w, r, row1, x, t, finish);
+      int64_t tile = (t - token0) / kIntegerTokens;
+      Ahead ahead{S * W * x.width, tile * kQuad};
+      if (Fetch && tile < 2) {
+        integerTokens<Grouped, true, S, kIntegerTokens>(n, w, r, row1, x, t, ahead, finish);
+      } else {
+        integerTokens<Grouped, false, S, kIntegerTokens>(n, w, r, row1, x, t, ahead, finish);
+      }
     }
   }
   if constexpr (S > 1) {
-    integerRanges<Zero, Grouped, S / 2>(w, r, row1, x, token0, token1, finish);
+    integerRanges<Grouped, Fetch, S / 2>(w, r, row1, x, token0, token1, finish);
   }
+}
+
+template <bool Grouped>
+INLINE void integerRows(const lathe_weight& w, int64_t row0, int64_t row1, const lathe::Integers& x, int64_t token0,
+                        int64_t token1, const IntegerFinish& finish) {
+  /* One token takes many strips at once; several tiles of tokens a few, which stay near from tile to tile. */
+  if (token1 - token0 == 1) {
+    integerRanges<Grouped, false, integerStrips(1)>(w, row0, row1, x, token0, token1, finish);
+  } else if (token1 - token0 <= kIntegerTokens || w.rows * x.width <= kCachedBytes) {
+    integerRanges<Grouped, false, integerStrips(2)>(w, row0, row1, x, token0, token1, finish);
+  } else {
+    integerRanges<Grouped, true, integerStrips(2)>(w, row0, row1, x, token0, token1, finish);
+  }
+}
+
+int64_t integerMultiplyAdds(int64_t rounds, float* sink) {
+  constexpr int kChains = 12;
+  ivec sums[kChains];
+  for (int k = 0; k < kChains; k++) {
+    sums[k] = iload(sink);
+  }
+  ivec a = iload(sink + W);
+  for (int64_t round = 0; round < rounds; round++) {
+#pragma GCC unroll 12
+    for (int k = 0; k < kChains; k++) {
+      sums[k] = idot(sums[k], iopaque(a), a);
+    }
+  }
+  for (int k = 1; k < kChains; k++) {
+    sums[0] = iadd(sums[0], sums[k]);
+  }
+  __builtin_memcpy(sink + 2 * W, &sums[0], sizeof sums[0]);
+  return rounds * kChains * W * 4;
 }
 
 /* row0 is a multiple of kPackedRows, token0 of kIntegerTokens; token1 too, or it is the last. */
 void integerLinear(const lathe_weight& w, int64_t row0, int64_t row1, const lathe::Integers& x, int64_t token0,
                    int64_t token1, float* out, int64_t out_stride, const float* bias, bool add) {
   IntegerFinish finish{out - row0, out_stride, bias ? bias - row0 : nullptr, add};
-  constexpr int S = integerStrips(1);
   if (w.groups > 1) {
-    w.packed_zeros ? integerRanges<true, true, S>(w, row0, row1, x, token0, token1, finish)
-                   : integerRanges<false, true, S>(w, row0, row1, x, token0, token1, finish);
+    integerRows<true>(w, row0, row1, x, token0, token1, finish);
   } else {
-    w.packed_zeros ? integerRanges<true, false, S>(w, row0, row1, x, token0, token1, finish)
-                   : integerRanges<false, false, S>(w, row0, row1, x, token0, token1, finish);
+    integerRows<false>(w, row0, row1, x, token0, token1, finish);
   }
 }
 

@@ -69,6 +69,8 @@ struct Kernels {
   float (*read)(const float* x, int64_t n);
   /* Runs `rounds` rounds of fused multiply-adds and returns how many floating-point operations those were. */
   int64_t (*multiply_adds)(int64_t rounds, float* sink);
+  /* The same of 16-bit integers that are summed in 32. */
+  int64_t (*integer_multiply_adds)(int64_t rounds, float* sink);
   void (*layer_norm)(float* out, const float* x, const float* weight, const float* bias, int64_t cols, float epsilon);
   void (*add_rms_norm)(float* out, const float* x, const float* weight, int64_t cols, float epsilon);
   void (*activate)(float* out, const float* x, int64_t n, int32_t activation);

@@ -82,6 +82,8 @@ LATHE_API int32_t lathe_cpu_finish(lathe_cpu*);
  * multiply-adds from registers, counted as two operations. Best of `repeats`; negative where memory is short. */
 LATHE_API double lathe_cpu_measure_bandwidth(lathe_cpu*, int64_t buffer_bytes, int32_t repeats);
 LATHE_API double lathe_cpu_measure_flops(lathe_cpu*, int32_t repeats);
+/* The same of 16-bit integers that are summed in 32: what packed INT8 matrices are multiplied with. */
+LATHE_API double lathe_cpu_measure_integer_ops(lathe_cpu*, int32_t repeats);
 /* Nanoseconds until a word that this thread has written was seen by another and its answer by this one: the median of
  * `repeats` stretches of many. Negative where there is one thread only, or no other came. */
 LATHE_API double lathe_cpu_measure_round_trip(lathe_cpu*, int32_t repeats);

@@ -127,6 +127,11 @@ INLINE ivec itimes128(ivec a) { return _mm256_slli_epi32(a, 7); }
 /* Bytes 0, 2, 4 ... and 1, 3, 5 ... as 16-bit integers without a sign. */
 INLINE ivec ievenBytes(ivec a) { return _mm256_and_si256(a, _mm256_set1_epi16(255)); }
 INLINE ivec ioddBytes(ivec a) { return _mm256_srli_epi16(a, 8); }
+/* The same, which the compiler doesn't know. */
+INLINE ivec iopaque(ivec a) {
+  __asm__ volatile("" : "+x"(a));
+  return a;
+}
 /* acc[i] + a[2i] b[2i] + a[2i + 1] b[2i + 1] of 16-bit integers */
 INLINE ivec idot(ivec acc, ivec a, ivec b) { return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b)); }
 INLINE vec ifloat(ivec a) { return _mm256_cvtepi32_ps(a); }

@@ -201,6 +201,11 @@ INLINE ivec itimes128(ivec a) { return _mm512_slli_epi32(a, 7); }
 /* Bytes 0, 2, 4 ... and 1, 3, 5 ... as 16-bit integers without a sign. */
 INLINE ivec ievenBytes(ivec a) { return _mm512_and_si512(a, _mm512_set1_epi16(255)); }
 INLINE ivec ioddBytes(ivec a) { return _mm512_srli_epi16(a, 8); }
+/* The same, which the compiler doesn't know. */
+INLINE ivec iopaque(ivec a) {
+  __asm__ volatile("" : "+v"(a));
+  return a;
+}
 /* acc[i] + a[2i] b[2i] + a[2i + 1] b[2i + 1] of 16-bit integers */
 INLINE ivec idot(ivec acc, ivec a, ivec b) {
 #ifdef __AVX512VNNI__

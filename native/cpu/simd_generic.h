@@ -156,6 +156,11 @@ INLINE ivec itimes128(ivec a) { return a << 7; }
 /* Bytes 0, 2, 4 ... and 1, 3, 5 ... as 16-bit integers without a sign. */
 INLINE ivec ievenBytes(ivec a) { return a & 0x00ff00ff; }
 INLINE ivec ioddBytes(ivec a) { return a >> 8 & 0x00ff00ff; }
+/* The same, which the compiler doesn't know. */
+INLINE ivec iopaque(ivec a) {
+  __asm__ volatile("" : "+m"(a));
+  return a;
+}
 /* acc[i] + a[2i] b[2i] + a[2i + 1] b[2i + 1] of 16-bit integers */
 INLINE ivec idot(ivec acc, ivec a, ivec b) {
   return acc + (a << 16 >> 16) * (b << 16 >> 16) + (a >> 16) * (b >> 16);

@@ -272,6 +272,14 @@ public interface Backend extends AutoCloseable {
     throw new UnsupportedOperationException(name() + " leaves sampling to the host");
   }
 
+  /**
+   * What a product with these weights multiplies with at best, where the device doesn't record it
+   * launch by launch.
+   */
+  default Arithmetic arithmetic(Weight weight) {
+    return Arithmetic.F32;
+  }
+
   /** The types that this backend can keep keys and values in, the preferred one first. */
   default List<DType> cacheTypes() {
     return List.of(DType.F32);

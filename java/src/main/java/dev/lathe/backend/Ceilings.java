@@ -1,6 +1,7 @@
 package dev.lathe.backend;
 
 import java.util.Optional;
+import java.util.OptionalDouble;
 
 /**
  * The ceilings of a machine that a kernel can hit, measured and not looked up.
@@ -10,10 +11,16 @@ import java.util.Optional;
  * @param peakGflops F32 arithmetic at best, in 10^9 operations a second; a fused multiply-add
  *     counts as two
  * @param tensorCores of a GPU; absent where there are none
+ * @param int16Gops products of 16-bit integers with sums in 32 bits, of a CPU, in 10^9 operations a
+ *     second; absent where they are not measured
  * @param source how the figures came about: the threads, and how many bytes were read
  */
 public record Ceilings(
-    double readBandwidthGbs, double peakGflops, Optional<TensorCores> tensorCores, String source) {
+    double readBandwidthGbs,
+    double peakGflops,
+    Optional<TensorCores> tensorCores,
+    OptionalDouble int16Gops,
+    String source) {
 
   /**
    * What {@code mma.sync} reaches from registers, in 10^9 operations a second.
@@ -29,11 +36,23 @@ public record Ceilings(
 
   public Ceilings {
     require(readBandwidthGbs, peakGflops, "GB/s", "GFLOP/s");
+    int16Gops.ifPresent(gops -> require(gops, gops, "GOP/s", "GOP/s in INT16"));
   }
 
-  /** Of a machine without tensor cores. */
+  /** Of what multiplies in F32 alone. */
   public Ceilings(double readBandwidthGbs, double peakGflops, String source) {
-    this(readBandwidthGbs, peakGflops, Optional.empty(), source);
+    this(readBandwidthGbs, peakGflops, Optional.empty(), OptionalDouble.empty(), source);
+  }
+
+  /** Of a GPU. */
+  public Ceilings(
+      double readBandwidthGbs, double peakGflops, TensorCores tensorCores, String source) {
+    this(readBandwidthGbs, peakGflops, Optional.of(tensorCores), OptionalDouble.empty(), source);
+  }
+
+  /** Of a CPU. */
+  public Ceilings(double readBandwidthGbs, double peakGflops, double int16Gops, String source) {
+    this(readBandwidthGbs, peakGflops, Optional.empty(), OptionalDouble.of(int16Gops), source);
   }
 
   private static void require(double first, double second, String firstUnit, String secondUnit) {
@@ -56,13 +75,14 @@ public record Ceilings(
 
   /**
    * The same bandwidth under the roof of other arithmetic: what is asked of the result as {@code
-   * peakGflops} is that of these units. F32 where there are no tensor cores.
+   * peakGflops} is that of these units. F32 where they are not there.
    */
   public Ceilings under(Arithmetic arithmetic) {
     double roof =
         switch (arithmetic) {
           case F32 -> peakGflops;
           case BF16_TENSOR_CORES -> tensorCores.map(TensorCores::bf16Gflops).orElse(peakGflops);
+          case INT16 -> int16Gops.orElse(peakGflops);
           case INT8_TENSOR_CORES -> tensorCores.map(TensorCores::int8Gops).orElse(peakGflops);
         };
     return withPeak(roof);
@@ -70,6 +90,6 @@ public record Ceilings(
 
   /** The same bandwidth under a roof in between: of work of which parts have different roofs. */
   public Ceilings withPeak(double gflops) {
-    return new Ceilings(readBandwidthGbs, gflops, tensorCores, source);
+    return new Ceilings(readBandwidthGbs, gflops, tensorCores, int16Gops, source);
   }
 }

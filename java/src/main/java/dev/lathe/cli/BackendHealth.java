@@ -13,6 +13,7 @@ import dev.lathe.error.LatheException;
 import java.io.UncheckedIOException;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.OptionalLong;
 import tools.jackson.databind.node.ObjectNode;
 
@@ -98,6 +99,7 @@ record BackendHealth(
     return new Ceilings(
         measured.readBandwidthGbs(),
         measured.peakGflops(),
+        measured.int16Gops(),
         "%s, %d threads".formatted(device.name(), threads));
   }
 
@@ -132,6 +134,8 @@ record BackendHealth(
     Optional<Ceilings.TensorCores> tensorCores = ceilings.flatMap(Ceilings::tensorCores);
     json.put("peak_bf16_tensor_tflops", tensorCores.map(t -> t.bf16Gflops() / 1e3).orElse(null));
     json.put("peak_int8_tensor_tops", tensorCores.map(t -> t.int8Gops() / 1e3).orElse(null));
+    OptionalDouble int16 = ceilings.map(Ceilings::int16Gops).orElseGet(OptionalDouble::empty);
+    json.put("peak_int16_tops", int16.isPresent() ? (Double) (int16.getAsDouble() / 1e3) : null);
     json.put(
         "peak_source", ceilings.map(c -> "measured now: " + c.source()).orElse(ceilingsReason));
     return json;
@@ -147,6 +151,9 @@ record BackendHealth(
         what.append(
             "reads %.1f GB/s, %.0f GFLOP/s in F32; "
                 .formatted(c.readBandwidthGbs(), c.peakGflops())));
+    ceilings
+        .map(Ceilings::int16Gops)
+        .ifPresent(i -> i.ifPresent(gops -> what.append("%.0f GOP/s in INT16; ".formatted(gops))));
     ceilings
         .flatMap(Ceilings::tensorCores)
         .ifPresent(t ->

@@ -53,6 +53,9 @@ final class ProfileText {
         ceilings.source(),
         profile.ridgeFlopsPerByte());
     ceilings
+        .int16Gops()
+        .ifPresent(gops -> print("          products of 16-bit integers: %.1f GOP/s", gops));
+    ceilings
         .tensorCores()
         .ifPresent(t ->
             print(

@@ -1,6 +1,7 @@
 package dev.lathe.measure;
 
 import dev.lathe.backend.Activation;
+import dev.lathe.backend.Arithmetic;
 import dev.lathe.backend.AttentionShape;
 import dev.lathe.backend.Backend;
 import dev.lathe.backend.BatchTensors;
@@ -31,8 +32,13 @@ abstract class OperationView implements Backend {
    * What an operation has to do.
    *
    * @param bytes the least that it has to move ({@link Bytes})
+   * @param arithmetic what it multiplies with, as far as the backend knows beforehand
    */
-  record Cost(long flops, long bytes) {}
+  record Cost(long flops, long bytes, Arithmetic arithmetic) {
+    Cost(long flops, long bytes) {
+      this(flops, bytes, Arithmetic.F32);
+    }
+  }
 
   private final Backend viewed;
   private final OperationNames names;
@@ -80,7 +86,8 @@ abstract class OperationView implements Backend {
         () ->
             new Cost(
                 Flops.linear(x.size(0), linear, epilogue),
-                Bytes.linear(x.size(0), linear, epilogue)),
+                Bytes.linear(x.size(0), linear, epilogue),
+                viewed.arithmetic(linear.weight())),
         () -> viewed.linear(out, x, linear, epilogue));
   }
 
@@ -283,6 +290,11 @@ abstract class OperationView implements Backend {
   @Override
   public List<DType> cacheTypes() {
     return viewed.cacheTypes();
+  }
+
+  @Override
+  public Arithmetic arithmetic(Weight weight) {
+    return viewed.arithmetic(weight);
   }
 
   @Override

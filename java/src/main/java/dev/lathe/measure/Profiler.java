@@ -281,7 +281,7 @@ public final class Profiler {
                 events,
                 times.get(name),
                 total,
-                arithmetic.getOrDefault(name, Arithmetic.F32))));
+                arithmetic.getOrDefault(name, events.getFirst().arithmetic()))));
     found.sort(Comparator.comparingDouble(Operation::timeMs).reversed());
     return found;
   }

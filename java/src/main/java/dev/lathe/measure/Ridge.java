@@ -45,7 +45,8 @@ public final class Ridge {
     return new Ceilings(
         measured.readBandwidthGbs(),
         measured.peakGflops(),
-        "measured on the CPU, %d threads: reading %.1f MB over and over; F32 multiply-adds in registers"
+        measured.int16Gops(),
+        "measured on the CPU, %d threads: reading %.1f MB over and over; multiply-adds in registers"
             .formatted(threads, Math.max(bufferBytes, threads * MIB) / 1e6));
   }
 }

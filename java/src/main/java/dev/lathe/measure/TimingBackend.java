@@ -1,5 +1,6 @@
 package dev.lathe.measure;
 
+import dev.lathe.backend.Arithmetic;
 import dev.lathe.backend.Backend;
 import dev.lathe.backend.DeviceTimer;
 import dev.lathe.measure.OperationNames.Name;
@@ -23,9 +24,16 @@ public final class TimingBackend extends OperationView {
    * @param layer block that it belongs to; -1 where it belongs to none
    * @param startNanos on the clock of this backend
    * @param bytes the least that it had to move ({@link Bytes})
+   * @param arithmetic what it multiplies with, as far as the backend knows beforehand
    */
   public record Event(
-      String name, int layer, long startNanos, long nanos, long flops, long bytes) {}
+      String name,
+      int layer,
+      long startNanos,
+      long nanos,
+      long flops,
+      long bytes,
+      Arithmetic arithmetic) {}
 
   private static final int OVERHEAD_ROUNDS = 1001;
 
@@ -79,7 +87,15 @@ public final class TimingBackend extends OperationView {
     timed.synchronize();
     long start = clock.getAsLong();
     long nanos = nanosOf(operation);
-    events.add(new Event(name.operation(), name.layer(), start, nanos, work.flops(), work.bytes()));
+    events.add(
+        new Event(
+            name.operation(),
+            name.layer(),
+            start,
+            nanos,
+            work.flops(),
+            work.bytes(),
+            work.arithmetic()));
   }
 
   @Override

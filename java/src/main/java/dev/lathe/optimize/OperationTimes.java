@@ -1,5 +1,6 @@
 package dev.lathe.optimize;
 
+import dev.lathe.backend.Arithmetic;
 import dev.lathe.backend.Ceilings;
 import dev.lathe.generate.Engine;
 import dev.lathe.generate.EngineOptions.Cache;
@@ -14,6 +15,7 @@ import dev.lathe.report.OptimizeResults.Operation;
 import dev.lathe.report.OptimizeResults.Profile;
 import dev.lathe.tokenize.Tokenizer;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -37,10 +39,22 @@ final class OperationTimes {
       String what, Decoder decoder, Tokenizer tokenizer, Cache cache, int[] prompt, int tokens) {}
 
   /** Work of one name in one run. */
-  private record Total(long calls, double nanos, long flops, long bytes) {
-    Total plus(Event event) {
+  private record Total(long calls, double nanos, long flops, long bytes, Arithmetic arithmetic) {
+    static Total of(Event event) {
+      return new Total(1, event.nanos(), event.flops(), event.bytes(), event.arithmetic());
+    }
+
+    Total plus(Total more) {
       return new Total(
-          calls + 1, nanos + event.nanos(), flops + event.flops(), bytes + event.bytes());
+          calls + more.calls,
+          nanos + more.nanos,
+          flops + more.flops,
+          bytes + more.bytes,
+          arithmetic);
+    }
+
+    double peakGflops(Ceilings ceilings) {
+      return ceilings.under(arithmetic).peakGflops();
     }
   }
 
@@ -77,8 +91,7 @@ final class OperationTimes {
         Map<String, Total> run = new LinkedHashMap<>();
         List<Event> events = timing.takeEvents();
         for (Event event : events) {
-          run.merge(
-              event.name(), new Total(0, 0, 0, 0).plus(event), (total, one) -> total.plus(event));
+          run.merge(event.name(), Total.of(event), Total::plus);
         }
         if (i > 0) {
           runs.add(run);
@@ -90,7 +103,12 @@ final class OperationTimes {
       }
     }
     List<Operation> ops = operations(runs, ceilings);
-    return new Profile(request.what(), request.tokens(), ops, bottleneck(ops, ceilings), advice);
+    return new Profile(
+        request.what(),
+        request.tokens(),
+        ops,
+        bottleneck(ops, ceilings.map(c -> roof(runs.getFirst().values(), c))),
+        advice);
   }
 
   private static List<Operation> operations(
@@ -111,7 +129,9 @@ final class OperationTimes {
               perNano(work.bytes(), nanos, 1),
               perNano(work.flops(), nanos, 1e-3),
               ceilings
-                  .map(c -> Bound.of(work.flops(), work.bytes(), nanos, c).toString())
+                  .map(c ->
+                      Bound.of(work.flops(), work.bytes(), nanos, c.under(work.arithmetic()))
+                          .toString())
                   .orElse("not measured")));
     }
     ops.sort(Comparator.comparingDouble(Operation::timeMs).reversed());
@@ -121,6 +141,13 @@ final class OperationTimes {
   /** Per nanosecond is 10^9 per second. */
   private static OptionalDouble perNano(double amount, double nanos, double scale) {
     return nanos > 0 ? OptionalDouble.of(amount / nanos * scale) : OptionalDouble.empty();
+  }
+
+  /** That of all operations one after another, each under its own. */
+  private static Ceilings roof(Collection<Total> works, Ceilings ceilings) {
+    double flops = works.stream().mapToDouble(Total::flops).sum();
+    double least = works.stream().mapToDouble(w -> w.flops() / w.peakGflops(ceilings)).sum();
+    return flops > 0 ? ceilings.withPeak(flops / least) : ceilings;
   }
 
   /** The class of all operations together. */

@@ -169,6 +169,11 @@ class ForwardingBackend implements Backend {
   }
 
   @Override
+  public Arithmetic arithmetic(Weight weight) {
+    return to.arithmetic(weight);
+  }
+
+  @Override
   public DType cacheType(DType model, boolean quantized) {
     return to.cacheType(model, quantized);
   }

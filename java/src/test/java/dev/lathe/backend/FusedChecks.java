@@ -13,7 +13,7 @@ import java.util.SplittableRandom;
  * shapes. Each token's row has another size, so that a norm by another row's factor shows.
  */
 final class FusedChecks {
-  private static final int[] COLS = {1, 7, 16, 64, 130, 172, 257};
+  private static final int[] COLS = {1, 7, 16, 64, 130, 172, 255, 257};
   private static final int[] TOKENS = {1, 2, 3, 8, 9, 33};
   private static final int[] ROWS = {2, 4, 74};
 

@@ -9,7 +9,7 @@ import java.util.SplittableRandom;
 
 /** {@link Backend#linear} and {@link Backend#embed} against the reference, over edge shapes. */
 public final class LinearChecks {
-  static final int[] COLS = {1, 7, 8, 15, 16, 17, 64, 172, 257};
+  static final int[] COLS = {1, 7, 8, 15, 16, 17, 64, 172, 255, 257};
   static final int[] TOKENS = {1, 2, 3, 8, 9, 33, 130};
   static final int[] ROWS = {1, 2, 37};
 

@@ -17,20 +17,19 @@ import dev.lathe.measure.TimingBackend.Event;
 import dev.lathe.measure.TracingBackend.Span;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import org.junit.jupiter.api.Test;
 
 /** On recordings written by hand: two operations "down" and one "norm", between an upload. */
 class KernelTimesTest {
   private static final Ceilings CEILINGS =
-      new Ceilings(10, 100, Optional.of(new TensorCores(1000, 2000)), "test");
+      new Ceilings(10, 100, new TensorCores(1000, 2000), "test");
   private static final Grid GRID = new Grid(7, 2, 1, 128);
 
   private static final List<Event> COSTS =
       List.of(
-          new Event("down", 0, 0, 50, 4000, 300),
-          new Event("norm", 0, 0, 50, 60, 100),
-          new Event("down", 1, 0, 50, 4000, 300));
+          new Event("down", 0, 0, 50, 4000, 300, Arithmetic.F32),
+          new Event("norm", 0, 0, 50, 60, 100, Arithmetic.F32),
+          new Event("down", 1, 0, 50, 4000, 300, Arithmetic.F32));
 
   private static Launch kernel(String name, Arithmetic arithmetic, long start, long nanos) {
     return new Launch(Kind.KERNEL, name, arithmetic, GRID, 0, start, nanos);

@@ -8,12 +8,11 @@ import dev.lathe.backend.Ceilings;
 import dev.lathe.backend.Ceilings.TensorCores;
 import dev.lathe.measure.Profile.Operation;
 import java.util.List;
-import java.util.Optional;
 import org.junit.jupiter.api.Test;
 
 class RoofTest {
   private static final Ceilings CEILINGS =
-      new Ceilings(10, 100, Optional.of(new TensorCores(1000, 2000)), "test");
+      new Ceilings(10, 100, new TensorCores(1000, 2000), "test");
 
   private static Operation operation(long flops, Arithmetic arithmetic) {
     double roof = CEILINGS.under(arithmetic).peakGflops();
@@ -32,8 +31,11 @@ class RoofTest {
     assertThat(Bound.of(5000, 100, 60, CEILINGS)).isEqualTo(Bound.COMPUTE);
     assertThat(Bound.of(5000, 100, 15, CEILINGS.under(Arithmetic.BF16_TENSOR_CORES)))
         .isEqualTo(Bound.MEMORY);
-    Ceilings cpu = new Ceilings(10, 100, "a CPU");
+    Ceilings cpu = new Ceilings(10, 100, 300, "a CPU");
+    assertThat(cpu.under(Arithmetic.INT16).peakGflops()).isEqualTo(300);
     assertThat(cpu.under(Arithmetic.BF16_TENSOR_CORES)).isEqualTo(cpu);
+    Ceilings unknown = new Ceilings(10, 100, "integers not measured");
+    assertThat(unknown.under(Arithmetic.INT16)).isEqualTo(unknown);
   }
 
   @Test

@@ -4,6 +4,7 @@ import static dev.lathe.backend.cpu.CpuLibrary.Symbols;
 import static dev.lathe.backend.cpu.CpuLibrary.unexpected;
 
 import dev.lathe.backend.Activation;
+import dev.lathe.backend.Arithmetic;
 import dev.lathe.backend.AttentionShape;
 import dev.lathe.backend.BatchTensors;
 import dev.lathe.backend.Checks;
@@ -39,8 +40,8 @@ public final class CpuBackend extends HostBackend {
   /** Multiply-adds of a call that is over in some 20 microseconds on one thread. */
   private static final long BRIEF_WORK = 300_000;
 
-  /** Where a weight's descriptor lies, and how many elements it has. */
-  private record Placed(long address, long elements) {}
+  /** Where a weight's descriptor lies, how many elements it has, and bytes of its copies. */
+  private record Placed(long address, long elements, long copiedBytes) {}
 
   private final long context;
   private final int threads;
@@ -127,15 +128,15 @@ public final class CpuBackend extends HostBackend {
   public Weight place(Weight weight, DeviceMemory memory) {
     if (!placed.containsKey(weight)) {
       CpuMemory owner = (CpuMemory) memory;
-      describe(weight, owner.descriptors());
-      owner.weights().add(weight);
+      owner.owns(weight, describe(weight, owner.descriptors()).copiedBytes);
     }
     return weight;
   }
 
   private Placed describe(Weight weight, Arena arena) {
-    long address = NativeWeights.describe(weight, arena).address();
-    Placed known = new Placed(address, weight.rows() * weight.cols());
+    NativeWeights.Described described = NativeWeights.describe(weight, arena);
+    Placed known =
+        new Placed(described.address(), weight.rows() * weight.cols(), described.copiedBytes());
     placed.put(weight, known);
     return known;
   }
@@ -227,6 +228,12 @@ public final class CpuBackend extends HostBackend {
       Reference.reachabilityFence(layer);
     }
     check("linear", status);
+  }
+
+  /** INT8 matrices that were copied are multiplied in integers. */
+  @Override
+  public Arithmetic arithmetic(Weight weight) {
+    return placed(weight).copiedBytes > 0 ? Arithmetic.INT16 : Arithmetic.F32;
   }
 
   @Override

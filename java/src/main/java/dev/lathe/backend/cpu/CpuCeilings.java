@@ -11,8 +11,9 @@ import java.util.OptionalDouble;
  *
  * @param readBandwidthGbs GB (10^9 bytes) read per second from memory, the best of several passes
  * @param peakGflops 10^9 F32 operations per second out of registers, a fused multiply-add being two
+ * @param int16Gops the same of products of 16-bit integers that are summed in 32
  */
-public record CpuCeilings(double readBandwidthGbs, double peakGflops) {
+public record CpuCeilings(double readBandwidthGbs, double peakGflops, double int16Gops) {
   private static final long BUFFER_BYTES = 512L << 20;
   private static final int REPEATS = 7;
   private static final int MOST_REPEATS = 501;
@@ -43,7 +44,9 @@ public record CpuCeilings(double readBandwidthGbs, double peakGflops) {
                 .formatted(bufferBytes >> 20));
       }
       double flops = (double) CpuLibrary.Symbols.FLOPS.invokeExact(backend.context(), REPEATS);
-      return new CpuCeilings(bytes / 1e9, flops / 1e9);
+      double integers =
+          (double) CpuLibrary.Symbols.INTEGER_OPS.invokeExact(backend.context(), REPEATS);
+      return new CpuCeilings(bytes / 1e9, flops / 1e9, integers / 1e9);
     } catch (Throwable e) {
       throw unexpected(e);
     }

@@ -19,6 +19,7 @@ final class CpuMemory implements DeviceMemory {
   private final Arena descriptors = Arena.ofShared();
   private final List<Weight> weights = new ArrayList<>();
   private final Consumer<CpuMemory> onClose;
+  private long copiedBytes;
 
   CpuMemory(Consumer<CpuMemory> onClose) {
     this.onClose = onClose;
@@ -33,6 +34,12 @@ final class CpuMemory implements DeviceMemory {
     return weights;
   }
 
+  /** A weight that was described here, with copies of so many bytes. */
+  void owns(Weight weight, long copies) {
+    weights.add(weight);
+    copiedBytes += copies;
+  }
+
   @Override
   public Tensor tensor(DType dtype, long... shape) {
     return memory.tensor(dtype, shape);
@@ -40,7 +47,7 @@ final class CpuMemory implements DeviceMemory {
 
   @Override
   public long bytes() {
-    return memory.bytes();
+    return memory.bytes() + copiedBytes;
   }
 
   @Override

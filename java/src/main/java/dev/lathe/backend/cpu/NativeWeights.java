@@ -31,27 +31,38 @@ final class NativeWeights {
   private static final long LANES = 32;
 
   /** What the last members of a descriptor point to: 0 where there is no copy. */
-  private record Packed(long values, long scales, long zeros) {
-    static final Packed NONE = new Packed(0, 0, 0);
+  private record Packed(long values, long scales, long zeros, long bytes) {
+    static final Packed NONE = new Packed(0, 0, 0, 0);
   }
 
   private NativeWeights() {}
 
-  /** The descriptor of a weight in the host's memory; lives as long as the arena. */
-  static MemorySegment describe(Weight weight, Arena arena) {
+  /**
+   * A weight in the host's memory.
+   *
+   * @param address of its descriptor
+   * @param copiedBytes of the copies that belong to it
+   */
+  record Described(long address, long copiedBytes) {}
+
+  /** The descriptor and the copies live as long as the arena. */
+  static Described describe(Weight weight, Arena arena) {
     List<Weight> parts = new ArrayList<>();
     flatten(weight, parts);
     MemorySegment array = arena.allocate(JAVA_LONG, MEMBERS * parts.size());
     boolean packed = canBePacked(parts);
+    long copied = 0;
     for (int i = 0; i < parts.size(); i++) {
       MemorySegment descriptor = array.asSlice(i * MEMBERS * 8, MEMBERS * 8);
       write(parts.get(i), Packed.NONE, descriptor);
       if (packed && parts.get(i) instanceof Weight.Int8 int8) {
-        write(int8, pack(int8, descriptor, arena), descriptor);
+        Packed copy = pack(int8, descriptor, arena);
+        write(int8, copy, descriptor);
+        copied += copy.bytes;
       }
     }
     if (parts.size() == 1) {
-      return array;
+      return new Described(array.address(), copied);
     }
     MemorySegment whole = arena.allocate(JAVA_LONG, MEMBERS);
     put(
@@ -74,7 +85,7 @@ final class NativeWeights {
         0,
         0,
         0);
-    return whole;
+    return new Described(whole.address(), copied);
   }
 
   /**
@@ -113,7 +124,8 @@ final class NativeWeights {
         new Packed(
             arena.allocate(rows * cols, 64).address(),
             arena.allocate(scales, 64).address(),
-            weight.zeroPoints().isPresent() ? arena.allocate(scales, 64).address() : 0);
+            weight.zeroPoints().isPresent() ? arena.allocate(scales, 64).address() : 0,
+            rows * cols + (weight.zeroPoints().isPresent() ? 2 : 1) * scales);
     try {
       Symbols.PACK.invokeExact(descriptor.address(), packed.values, packed.scales, packed.zeros);
     } catch (Throwable e) {

@@ -5,7 +5,6 @@ import dev.lathe.backend.Ceilings.TensorCores;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
 import java.util.Arrays;
-import java.util.Optional;
 import java.util.stream.IntStream;
 
 /** Measures the ceilings of the device with {@code ceilings.cu}, by the device's clock. */
@@ -68,9 +67,8 @@ final class CudaCeilings {
       return new Ceilings(
           bytes / readNanos,
           flops / flopNanos,
-          Optional.of(
-              new TensorCores(
-                  tiles * BF16_FLOPS_A_TILE / bf16Nanos, tiles * INT8_OPS_A_TILE / int8Nanos)),
+          new TensorCores(
+              tiles * BF16_FLOPS_A_TILE / bf16Nanos, tiles * INT8_OPS_A_TILE / int8Nanos),
           "measured on the %s: reading %.1f MB over and over; F32 multiply-adds and mma.sync in registers"
               .formatted(
                   emulated ? "emulated GPU, which has no speed" : "GPU", packs * PACK_BYTES / 1e6));

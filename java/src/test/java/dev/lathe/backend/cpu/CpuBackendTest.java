@@ -117,6 +117,15 @@ final class CpuBackendTest {
         assertThat(memory.bytes()).as("weights are multiplied where they lie").isZero();
         memory.tensor(DType.BF16, 5, 2);
         assertThat(memory.bytes()).isEqualTo(20);
+        backend.place(
+            new Weight.Int8(
+                Tensor.of(ARENA.allocate(17 * 10), DType.I8, 17, 10),
+                normal(17, 1),
+                Optional.empty()),
+            memory);
+        assertThat(memory.bytes())
+            .as("INT8 is copied: 32 rows of 12 columns and a scale")
+            .isEqualTo(20 + 32 * 12 + 32 * 4);
       }
       assertThat(backend.openMemories()).isZero();
     }
