@@ -110,12 +110,13 @@ struct IntegerFinish {
   bool add;
 };
 
-/* Bytes that no cache has are fetched while those before them are multiplied: of the strips that lie `bytes` further, every
- * second line, from `phase` on. The hardware foresees a single pass; it doesn't see that tiles of tokens come back to the
- * same strips before they go on. */
+/* What no cache has is fetched into the second-level cache while the strips before it are multiplied: the line `bytes`
+ * further, where c & mask is phase. A single tile of tokens fetches every line, of several tiles the first two half of
+ * them each. */
 struct Ahead {
   int64_t bytes;
-  int64_t phase; /* 0 or kQuad */
+  int64_t mask;
+  int64_t phase;
 };
 
 template <bool Grouped, bool Fetch, int S, int T>
@@ -152,7 +153,7 @@ void integerTile(const lathe_weight& w, int64_t r, int64_t row1, const lathe::In
 #pragma GCC unroll 8
       for (int i = 0; i < S; i++) {
         const uint8_t* at = strips[i] + c * kPackedRows;
-        if (Fetch && (c & kQuad) == ahead.phase) {
+        if (Fetch && (c & ahead.mask) == ahead.phase) {
           __builtin_prefetch(at + ahead.bytes, 0, 2);
         }
         ivec bytes = iload(at);
@@ -231,7 +232,8 @@ INLINE void integerRanges(const lathe_weight& w, int64_t r, int64_t row1, const 
     for (int64_t t = token0; t < token1; t += kIntegerTokens) {
       int n = token1 - t < kIntegerTokens ? int(token1 - t) : kIntegerTokens;
       int64_t tile = (t - token0) / kIntegerTokens;
-      Ahead ahead{S * W * x.width, tile * kQuad};
+      int64_t mask = token1 - token0 <= kIntegerTokens ? 0 : kQuad;
+      Ahead ahead{S * W * x.width, mask, tile * mask};
       if (Fetch && tile < 2) {
         integerTokens<Grouped, true, S, kIntegerTokens>(n, w, r, row1, x, t, ahead, finish);
       } else {
@@ -244,16 +246,14 @@ INLINE void integerRanges(const lathe_weight& w, int64_t r, int64_t row1, const 
   }
 }
 
-template <bool Grouped>
+template <bool Grouped, bool Fetch>
 INLINE void integerRows(const lathe_weight& w, int64_t row0, int64_t row1, const lathe::Integers& x, int64_t token0,
                         int64_t token1, const IntegerFinish& finish) {
   /* One token takes many strips at once; several tiles of tokens a few, which stay near from tile to tile. */
   if (token1 - token0 == 1) {
-    integerRanges<Grouped, false, integerStrips(1)>(w, row0, row1, x, token0, token1, finish);
-  } else if (token1 - token0 <= kIntegerTokens || w.rows * x.width <= kCachedBytes) {
-    integerRanges<Grouped, false, integerStrips(2)>(w, row0, row1, x, token0, token1, finish);
+    integerRanges<Grouped, Fetch, integerStrips(1)>(w, row0, row1, x, token0, token1, finish);
   } else {
-    integerRanges<Grouped, true, integerStrips(2)>(w, row0, row1, x, token0, token1, finish);
+    integerRanges<Grouped, Fetch, integerStrips(2)>(w, row0, row1, x, token0, token1, finish);
   }
 }
 
@@ -281,10 +281,14 @@ int64_t integerMultiplyAdds(int64_t rounds, float* sink) {
 void integerLinear(const lathe_weight& w, int64_t row0, int64_t row1, const lathe::Integers& x, int64_t token0,
                    int64_t token1, float* out, int64_t out_stride, const float* bias, bool add) {
   IntegerFinish finish{out - row0, out_stride, bias ? bias - row0 : nullptr, add};
+  /* A matrix that the caches may hold from call to call needs no fetching, which would take time. */
+  bool fetch = w.rows * x.width > kCachedBytes;
   if (w.groups > 1) {
-    integerRows<true>(w, row0, row1, x, token0, token1, finish);
+    fetch ? integerRows<true, true>(w, row0, row1, x, token0, token1, finish)
+          : integerRows<true, false>(w, row0, row1, x, token0, token1, finish);
   } else {
-    integerRows<false>(w, row0, row1, x, token0, token1, finish);
+    fetch ? integerRows<false, true>(w, row0, row1, x, token0, token1, finish)
+          : integerRows<false, false>(w, row0, row1, x, token0, token1, finish);
   }
 }
 

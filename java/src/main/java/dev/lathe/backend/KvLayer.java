@@ -7,7 +7,7 @@ import dev.lathe.tensor.Tensor;
  * slot / pageSize} at row {@code slot % pageSize}; a sequence's tokens find their pages through its
  * block table.
  *
- * @param keys [pages, kvHeads, pageSize, headDim] F32 or F16
+ * @param keys [pages, kvHeads, pageSize, headDim] F32, F16 or BF16
  * @param values the same shape and type
  */
 public record KvLayer(Tensor keys, Tensor values) {
