@@ -17,21 +17,21 @@ namespace {
 struct F32Row {
   const uint8_t* p;
   void group(int64_t) {}
-  INLINE void ahead(int64_t c, int64_t bytes) { __builtin_prefetch(p + 4 * c + bytes, 0, 3); }
+  INLINE void ahead(int64_t c, int64_t bytes) { __builtin_prefetch(p + 4 * c + bytes, 0, 2); }
   INLINE vec full(int64_t c) { return vload(p + 4 * c); }
   INLINE vec part(int64_t c, int n) { return vloadn(p + 4 * c, n); }
 };
 struct Bf16Row {
   const uint8_t* p;
   void group(int64_t) {}
-  INLINE void ahead(int64_t c, int64_t bytes) { __builtin_prefetch(p + 2 * c + bytes, 0, 3); }
+  INLINE void ahead(int64_t c, int64_t bytes) { __builtin_prefetch(p + 2 * c + bytes, 0, 2); }
   INLINE vec full(int64_t c) { return vloadBf16(p + 2 * c); }
   INLINE vec part(int64_t c, int n) { return vloadnBf16(p + 2 * c, n); }
 };
 struct F16Row {
   const uint8_t* p;
   void group(int64_t) {}
-  INLINE void ahead(int64_t c, int64_t bytes) { __builtin_prefetch(p + 2 * c + bytes, 0, 3); }
+  INLINE void ahead(int64_t c, int64_t bytes) { __builtin_prefetch(p + 2 * c + bytes, 0, 2); }
   INLINE vec full(int64_t c) { return vloadF16(p + 2 * c); }
   INLINE vec part(int64_t c, int n) { return vloadnF16(p + 2 * c, n); }
 };
@@ -92,7 +92,7 @@ template <bool Zero, bool Grouped> struct Int8Row {
     }
     return Grouped ? vmul(v, scale) : v;
   }
-  INLINE void ahead(int64_t c, int64_t bytes) { __builtin_prefetch(p + c + bytes, 0, 3); }
+  INLINE void ahead(int64_t c, int64_t bytes) { __builtin_prefetch(p + c + bytes, 0, 2); }
   INLINE vec full(int64_t c) { return finish(vloadI8(p + c)); }
   INLINE vec part(int64_t c, int n) { return finish(vloadnI8(p + c, n)); }
 };
@@ -104,7 +104,7 @@ template <int Kind, bool Zero> struct BitmapRow {
   vec zero;
   static constexpr int kBytes = Kind == LATHE_BITMAP_F32 ? 4 : Kind == LATHE_BITMAP_INT8 ? 1 : 2;
   void group(int64_t) {}
-  INLINE void ahead(int64_t, int64_t bytes) { __builtin_prefetch(p + bytes, 0, 3); }
+  INLINE void ahead(int64_t, int64_t bytes) { __builtin_prefetch(p + bytes, 0, 2); }
   INLINE vec packed(int n) {
     if (Kind == LATHE_BITMAP_F32) {
       return p + 4 * W <= end ? vload(p) : vloadn(p, n);
@@ -212,8 +212,8 @@ struct Finish {
   }
 };
 
-/* acc[i][j] += rows[i][from:to] . x[j][from:to]. Where `ahead` is not 0, what lies that many bytes further is fetched: the
- * rows of the next tile, which the hardware does not foresee. */
+/* acc[i][j] += rows[i][from:to] . x[j][from:to]. Where `Ahead`, what lies `ahead` bytes further is fetched into the
+ * second-level cache: the rows of the next tile, which the hardware does not foresee. */
 template <bool Ahead, class Row, int R, int T>
 INLINE void accumulate(Row (&rows)[R], const float* x, int64_t x_stride, int64_t from, int64_t to, int64_t ahead,
                        vec (&acc)[R][T]) {
@@ -222,7 +222,7 @@ INLINE void accumulate(Row (&rows)[R], const float* x, int64_t x_stride, int64_t
     vec w[R];
 #pragma GCC unroll 8
     for (int i = 0; i < R; i++) {
-      if (Ahead && (T > 1 || sizeof(Row) != sizeof(F32Row))) { /* alone, plain rows are foreseen well enough */
+      if (Ahead) {
         rows[i].ahead(c, ahead);
       }
       w[i] = rows[i].full(c);
