@@ -23,10 +23,10 @@ template <Kv K, int D> INLINE vec keyProducts(const vec (&query)[D], const uint8
   return sum;
 }
 
-/* The page behind `page`, if there is one: pages are too short for the hardware to foresee. */
+/* The page behind `page`, if there is one: pages of 16 bits are too short for the hardware to foresee. */
 template <Kv K, int D>
 INLINE void fetchNext(const lathe::AttentionItem& item, const uint8_t* base, int64_t start, int64_t page, int64_t keys) {
-  if (start + item.page_size < keys) {
+  if (kvBytes<K> == 2 && start + item.page_size < keys) {
     const uint8_t* next = base + kvBytes<K> * item.page_stride * item.blocks[page + 1];
     for (int64_t at = 0; at < kvBytes<K> * item.page_size * D * W; at += 64) {
       __builtin_prefetch(next + at, 0, 3);

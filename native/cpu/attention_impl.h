@@ -5,7 +5,6 @@
  * all heads of the group. The order of all sums depends on the token's context alone.
  */
 #pragma once
-#include <type_traits>
 #include "alone_impl.h"
 #include "narrow_impl.h"
 #include "prompt_impl.h"

@@ -1,7 +1,7 @@
 /* y[t, r] = sum_c x[t, c] w[r, c] of INT8 weights in integers: products of 8 and 16 bits, summed in 32 without rounding.
  *
  * x becomes 16-bit integers first, in blocks of kIntegerBlock columns of a token with a scale each: an element is off by at
- * most 1 / 65,534 of the largest of its block. Within a segment, the columns that share the block and the group of W's
+ * most half a step, 1 / 65,534 of the largest of its block, and the rounding of the step. Within a segment, the columns that share the block and the group of W's
  * scales, sums are exact, whatever the order; segments are added as floats for ascending c. So a token gets the same bits
  * alone, in a batch and in a prompt, on any number of threads.
  *
@@ -53,23 +53,22 @@ INLINE float largestOf(const float* row, int64_t from, int64_t to) {
   return vmostBits1(vmostBits(most[0], most[1]));
 }
 
-/* x * inverse, rounded; returns the sum of the integers. */
-INLINE int32_t roundSegment(const float* row, int64_t from, int64_t to, float inverse, const TokenQuads& quads) {
+/* x * inverse of some columns, rounded, to quads that are `step` apart; returns the sum of the integers. */
+INLINE int32_t roundSegment(const float* x, int64_t cols, float inverse, int16_t* out, int64_t step) {
   vec factor = vset(inverse);
   ivec sum = izero();
-  int16_t* out = quads.first + from / kQuad * quads.step;
-  int64_t c = from;
-  for (; c + W <= to; c += W, out += W / kQuad * quads.step) {
-    ivec q = iround(vmul(vload(row + c), factor));
-    istoreQuads(out, quads.step, q);
+  int64_t c = 0;
+  for (; c + W <= cols; c += W, out += W / kQuad * step) {
+    ivec q = iround(vmul(vload(x + c), factor));
+    istoreQuads(out, step, q);
     sum = iadd(sum, q);
   }
-  if (c < to) {
-    int n = int(to - c);
-    ivec q = iround(vmul(vloadn(row + c, n), factor));
+  if (c < cols) {
+    int n = int(cols - c);
+    ivec q = iround(vmul(vloadn(x + c, n), factor));
     int16_t narrow[W];
     istoreQuads(narrow, kQuad, q);
-    for (int i = 0; i < n; i += int(kQuad), out += quads.step) {
+    for (int i = 0; i < n; i += int(kQuad), out += step) {
       __builtin_memcpy(out, narrow + i, kQuad * sizeof(int16_t));
     }
     sum = iadd(sum, q);
@@ -90,13 +89,15 @@ void toIntegers(const float* x, int64_t x_stride, int64_t cols, const lathe::Int
       float largest = largestOf(row, from, end);
       bool finite = largest <= kLargestFloat;
       float base = largest < kLeast ? kLeast : largest;
-      /* What is infinite, or no number, makes the token's sums no number. */
+      /* What is infinite, or no number, makes the token's sums no number; its integers are those of zeros. */
+      static constexpr float kZeros[lathe::kIntegerBlock] = {};
       float scale = finite ? base / kMostInteger : __builtin_nanf("");
-      float inverse = finite ? kMostInteger / base : 0;
+      float inverse = kMostInteger / (finite ? base : 1);
       for (int64_t start = from; start < end; start += to.segment, at += to.tokens) {
         int64_t stop = start + to.segment < end ? start + to.segment : end;
         to.scales[at] = scale;
-        to.sums[at] = -roundSegment(row, start, stop, inverse, quads);
+        to.sums[at] = -roundSegment(finite ? row + start : kZeros, stop - start, inverse,
+                                    quads.first + start / kQuad * quads.step, quads.step);
       }
     }
   }
@@ -189,9 +190,6 @@ void integerTile(const lathe_weight& w, int64_t r, int64_t row1, const lathe::In
   for (int i = 0; i < S; i++) {
     int64_t row = r + i * W;
     int n = row1 - row < W ? int(row1 - row) : W;
-    if (n <= 0) {
-      break;
-    }
 #pragma GCC unroll 8
     for (int j = 0; j < T; j++) {
       float* to = finish.out + (t + j) * finish.stride + row;
@@ -261,9 +259,9 @@ int64_t integerMultiplyAdds(int64_t rounds, float* sink) {
   constexpr int kChains = 12;
   ivec sums[kChains];
   for (int k = 0; k < kChains; k++) {
-    sums[k] = iload(sink);
+    sums[k] = izero();
   }
-  ivec a = iload(sink + W);
+  ivec a = iopaque(izero()); /* nothing overflows, and processors multiply zeros no faster */
   for (int64_t round = 0; round < rounds; round++) {
 #pragma GCC unroll 12
     for (int k = 0; k < kChains; k++) {

@@ -89,7 +89,7 @@ LATHE_API double lathe_cpu_measure_integer_ops(lathe_cpu*, int32_t repeats);
 LATHE_API double lathe_cpu_measure_round_trip(lathe_cpu*, int32_t repeats);
 
 /* The copy of an INT8 matrix that is multiplied in integers (int8_impl.h), rows filled up to a multiple of 16 and columns to
- * one of 4: values [rows / 16][cols / 4][16][4], scales and zeros as lathe_weight has them. Groups are of a multiple of 32
+ * one of 4: values [rows / 16][cols / 4][16][4], scales and zeros as lathe_weight has them. Groups are of a multiple of 16
  * columns that divides 128, or is a multiple of it; or there is one. */
 LATHE_API void lathe_cpu_pack(const lathe_weight*, uint8_t* values, float* scales, int32_t* zeros);
 

@@ -39,8 +39,11 @@ void lathe_cpu_pack(const lathe_weight* weight, uint8_t* values, float* scales, 
       for (int64_t i = 0; i < kRows; i++, values += 4) {
         int64_t left = block + i < w.rows ? w.cols - c : 0;
         uint8_t columns[4] = {};
-        if (left > 0) {
-          std::memcpy(columns, w.values + (block + i) * w.value_stride + c, size_t(left < 4 ? left : 4));
+        int64_t from = (block + i) * w.value_stride + c;
+        if (left >= 4) { /* of a fixed length: one instruction */
+          std::memcpy(columns, w.values + from, 4);
+        } else if (left > 0) {
+          std::memcpy(columns, w.values + from, size_t(left));
         }
         uint32_t word = quad(columns);
         std::memcpy(values, &word, 4);

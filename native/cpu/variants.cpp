@@ -1,6 +1,5 @@
 /* What decoders other than Llama need: LayerNorm, norms after a layer and over heads, learned positions, plain
  * activations, scaled embeddings, capped logits. */
-#include <cstring>
 #include "context.h"
 
 using lathe::Kv;

@@ -39,6 +39,11 @@ public interface Backend extends AutoCloseable {
    */
   Weight place(Weight weight, DeviceMemory memory);
 
+  /** A table of which only rows are asked for: {@link #embed}, {@link #addEmbedding}. */
+  default Weight placeTable(Weight table, DeviceMemory memory) {
+    return place(table, memory);
+  }
+
   /** As F32 on the device, from any floating type on the host: norms and biases. */
   Tensor placeF32(Tensor host, DeviceMemory memory);
 

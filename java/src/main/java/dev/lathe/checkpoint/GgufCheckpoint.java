@@ -8,6 +8,7 @@ import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Floats;
 import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Transposition;
+import dev.lathe.tensor.UnfilledMemory;
 import dev.lathe.tensor.Weight;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;

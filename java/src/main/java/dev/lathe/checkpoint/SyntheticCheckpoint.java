@@ -5,6 +5,7 @@ import dev.lathe.error.LatheException;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Floats;
 import dev.lathe.tensor.Tensor;
+import dev.lathe.tensor.UnfilledMemory;
 import dev.lathe.tensor.Weight;
 import java.io.IOException;
 import java.lang.foreign.Arena;

@@ -268,6 +268,11 @@ abstract class OperationView implements Backend {
   }
 
   @Override
+  public Weight placeTable(Weight table, DeviceMemory memory) {
+    return viewed.placeTable(table, memory);
+  }
+
+  @Override
   public Tensor placeF32(Tensor host, DeviceMemory memory) {
     return viewed.placeF32(host, memory);
   }

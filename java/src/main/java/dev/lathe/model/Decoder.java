@@ -290,7 +290,10 @@ public final class Decoder implements AutoCloseable {
     return weights;
   }
 
-  /** Bytes of the weights as they are resident on the device, a tied matrix counted once. */
+  /**
+   * Bytes of the weights in their stored formats, a tied matrix counted once. What a backend lays
+   * out anew beside them is in its memory's bytes.
+   */
   public long weightBytes() {
     return weightBytes;
   }

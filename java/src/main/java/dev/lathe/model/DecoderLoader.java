@@ -61,17 +61,19 @@ final class DecoderLoader {
 
   DecoderWeights load() {
     int hidden = config.hidden();
-    Weight embedding = place(matrix(names.embedding(), config.vocabulary(), hidden));
+    boolean tied = config.tiedEmbedding() && !checkpoint.hasWeight(names.head());
+    Weight stored = matrix(names.embedding(), config.vocabulary(), hidden);
+    Weight embedding = tied ? place(stored) : placeTable(stored);
     Optional<Weight> positions =
         names.positions().isEmpty()
             ? Optional.empty()
-            : Optional.of(place(matrix(names.positions(), config.contextLength(), hidden)));
+            : Optional.of(placeTable(matrix(names.positions(), config.contextLength(), hidden)));
     List<DecoderWeights.Layer> layers = new ArrayList<>();
     for (int i = 0; i < config.layers(); i++) {
       layers.add(layer(i, names.layers() + i + "."));
     }
     Linear head =
-        config.tiedEmbedding() && !checkpoint.hasWeight(names.head())
+        tied
             ? Linear.of(embedding)
             : Linear.of(place(matrix(names.head(), config.vocabulary(), hidden)));
     return new DecoderWeights(embedding, positions, layers, norm(names.finalNorm()), head);
@@ -170,6 +172,12 @@ final class DecoderLoader {
 
   private Weight place(Weight weight) {
     Weight placed = backend.place(weight, memory);
+    bytes += placed.bytes();
+    return placed;
+  }
+
+  private Weight placeTable(Weight table) {
+    Weight placed = backend.placeTable(table, memory);
     bytes += placed.bytes();
     return placed;
   }

@@ -52,6 +52,7 @@ final class AttentionChecks {
         }
       }
     }
+    add(cases, backend, new AttentionShape(2, 2, 128, scale(128)), 16);
     return cases;
   }
 

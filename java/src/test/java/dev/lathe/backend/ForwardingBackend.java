@@ -35,6 +35,11 @@ class ForwardingBackend implements Backend {
   }
 
   @Override
+  public Weight placeTable(Weight table, DeviceMemory memory) {
+    return to.placeTable(table, memory);
+  }
+
+  @Override
   public Tensor placeF32(Tensor host, DeviceMemory memory) {
     return to.placeF32(host, memory);
   }

@@ -27,8 +27,9 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * Own kernels for every format, on the host's memory as it lies: a mapped weight is multiplied
- * where it is. Sums are F32; a row of {@link #linear} gets the same bits whatever the number of
+ * Own kernels for every format. Floats and bitmaps are multiplied on the host's memory as they lie,
+ * mapped or not, in F32; INT8 matrices are copied and multiplied in integers, by activations in 16
+ * bits ({@code int8_impl.h}). A row of {@link #linear} gets the same bits whatever the number of
  * tokens or threads. Attention too, except that long prompts may be summed in another order than
  * single tokens.
  *
@@ -126,15 +127,23 @@ public final class CpuBackend extends HostBackend {
 
   @Override
   public Weight place(Weight weight, DeviceMemory memory) {
+    return place(weight, true, (CpuMemory) memory);
+  }
+
+  @Override
+  public Weight placeTable(Weight table, DeviceMemory memory) {
+    return place(table, false, (CpuMemory) memory);
+  }
+
+  private Weight place(Weight weight, boolean multiplied, CpuMemory memory) {
     if (!placed.containsKey(weight)) {
-      CpuMemory owner = (CpuMemory) memory;
-      owner.owns(weight, describe(weight, owner.descriptors()).copiedBytes);
+      memory.owns(weight, describe(weight, multiplied, memory.descriptors()).copiedBytes);
     }
     return weight;
   }
 
-  private Placed describe(Weight weight, Arena arena) {
-    NativeWeights.Described described = NativeWeights.describe(weight, arena);
+  private Placed describe(Weight weight, boolean multiplied, Arena arena) {
+    NativeWeights.Described described = NativeWeights.describe(weight, multiplied, arena);
     Placed known =
         new Placed(described.address(), weight.rows() * weight.cols(), described.copiedBytes());
     placed.put(weight, known);
@@ -144,7 +153,7 @@ public final class CpuBackend extends HostBackend {
   /** A weight that was not placed, such as a part of a stack, is described when it is first met. */
   private Placed placed(Weight weight) {
     Placed known = placed.get(weight);
-    return known != null ? known : describe(weight, descriptors);
+    return known != null ? known : describe(weight, true, descriptors);
   }
 
   @Override

@@ -5,6 +5,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import dev.lathe.backend.cpu.CpuLibrary.Symbols;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
+import dev.lathe.tensor.UnfilledMemory;
 import dev.lathe.tensor.Weight;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -27,8 +28,8 @@ final class NativeWeights {
   /** Columns that are summed in integers at most, {@code kIntegerBlock}. */
   private static final long BLOCK = 128;
 
-  /** The widest register, in columns. */
-  private static final long LANES = 32;
+  /** The widest register, in lanes: a segment is whole ones. */
+  private static final long LANES = 16;
 
   /** What the last members of a descriptor point to: 0 where there is no copy. */
   private record Packed(long values, long scales, long zeros, long bytes) {
@@ -45,12 +46,17 @@ final class NativeWeights {
    */
   record Described(long address, long copiedBytes) {}
 
-  /** The descriptor and the copies live as long as the arena. */
-  static Described describe(Weight weight, Arena arena) {
+  /**
+   * The descriptor and the copies live as long as the arena.
+   *
+   * @param multiplied whether products are asked for, not only rows
+   * @throws dev.lathe.error.LatheException (exit code 1) if there is no memory for a copy
+   */
+  static Described describe(Weight weight, boolean multiplied, Arena arena) {
     List<Weight> parts = new ArrayList<>();
     flatten(weight, parts);
     MemorySegment array = arena.allocate(JAVA_LONG, MEMBERS * parts.size());
-    boolean packed = canBePacked(parts);
+    boolean packed = multiplied && canBePacked(parts);
     long copied = 0;
     for (int i = 0; i < parts.size(); i++) {
       MemorySegment descriptor = array.asSlice(i * MEMBERS * 8, MEMBERS * 8);
@@ -122,9 +128,9 @@ final class NativeWeights {
     long scales = rows * weight.scales().size(1) * Float.BYTES;
     Packed packed =
         new Packed(
-            arena.allocate(rows * cols, 64).address(),
-            arena.allocate(scales, 64).address(),
-            weight.zeroPoints().isPresent() ? arena.allocate(scales, 64).address() : 0,
+            UnfilledMemory.allocate(rows * cols, arena).address(),
+            UnfilledMemory.allocate(scales, arena).address(),
+            weight.zeroPoints().isPresent() ? UnfilledMemory.allocate(scales, arena).address() : 0,
             rows * cols + (weight.zeroPoints().isPresent() ? 2 : 1) * scales);
     try {
       Symbols.PACK.invokeExact(descriptor.address(), packed.values, packed.scales, packed.zeros);

@@ -30,12 +30,12 @@ final class CpuConformanceTest {
           : LinearChecks.Rounding.NONE;
     }
 
-    /** Groups that are multiples of 32 columns and fit blocks of 128. */
+    /** Groups that are multiples of 16 columns and fit blocks of 128. */
     private static boolean isMultipliedInIntegers(Weight.Int8 weight) {
       long group = weight.groupSize();
       return weight.scales().size(1) == 1
           || group % 128 == 0
-          || (group % 32 == 0 && 128 % group == 0);
+          || (group % 16 == 0 && 128 % group == 0);
     }
 
     @Override

@@ -2,6 +2,7 @@ package dev.lathe.backend.cpu;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lathe.backend.Arithmetic;
 import dev.lathe.backend.DeviceMemory;
 import dev.lathe.backend.Epilogue;
 import dev.lathe.backend.Linear;
@@ -11,6 +12,7 @@ import dev.lathe.tensor.Weight;
 import java.lang.foreign.Arena;
 import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Optional;
 import java.util.SplittableRandom;
 import java.util.stream.Stream;
@@ -69,14 +71,8 @@ final class IntegerProductsTest {
   void instructionSetsAgreeToTheBit(int group) {
     int rows = 53;
     int cols = 1020; // whole groups but for the last
-    Tensor values = bytes(rows, cols, 0);
-    for (long i = 0; i < values.elements(); i++) {
-      values.memory().set(ValueLayout.JAVA_BYTE, i, (byte) random.nextInt(-128, 128));
-    }
-    Tensor x = filled(7, cols, 0);
-    for (long i = 0; i < x.elements(); i++) {
-      x.memory().set(ValueLayout.JAVA_FLOAT, 4 * i, (float) random.nextGaussian());
-    }
+    Tensor values = randomBytes(rows, cols);
+    Tensor x = normal(7, cols);
     Weight weight = int8(values, Math.ceilDiv(cols, group), Optional.empty());
     assertThat(
             sets()
@@ -84,6 +80,156 @@ final class IntegerProductsTest {
                 .map(set -> Arrays.hashCode(product(set, weight, x)))
                 .distinct())
         .hasSizeLessThanOrEqualTo(1);
+  }
+
+  /** The rounding itself: what the kernels make is what Java's floats make, to the bit. */
+  @ParameterizedTest
+  @MethodSource("sets")
+  void activationsAreRoundedAsDocumented(InstructionSet set) {
+    for (int cols : new int[] {1, 4, 15, 16, 17, 64, 100, 127, 128}) {
+      Tensor x = normal(5, cols);
+      Tensor values = randomBytes(16, cols);
+      float[] out = product(set, int8(values, 1, Optional.empty()), x);
+      for (int t = 0; t < 5; t++) {
+        float largest = 0;
+        for (int c = 0; c < cols; c++) {
+          largest = Math.max(largest, Math.abs(at(x, t, c)));
+        }
+        float inverse = 32767 / largest;
+        float step = largest / 32767;
+        for (int r = 0; r < 16; r++) {
+          int sum = 0;
+          for (int c = 0; c < cols; c++) {
+            int rounded = (int) Math.rint(at(x, t, c) * inverse);
+            sum += rounded * values.memory().get(ValueLayout.JAVA_BYTE, (long) r * cols + c);
+          }
+          assertThat(out[16 * t + r]).as("%d columns, [%d, %d]", cols, t, r).isEqualTo(sum * step);
+        }
+      }
+    }
+  }
+
+  /**
+   * What no cache holds is fetched ahead, and several tiles of tokens share that: the same bits.
+   */
+  @ParameterizedTest
+  @MethodSource("sets")
+  void bigMatricesAreMultipliedAsSmallOnes(InstructionSet set) {
+    int rows = 1048;
+    int cols = 1100;
+    Tensor values = randomBytes(rows, cols);
+    Tensor x = normal(11, cols);
+    for (int tokens : new int[] {1, 3, 4, 5, 9, 11}) {
+      float[] whole = product(set, int8(values, 1, Optional.empty()), x.rows(0, tokens));
+      for (int from : new int[] {0, 496, 1008}) {
+        Weight part = int8(values.rows(from, from + 40), 1, Optional.empty());
+        float[] few = product(set, part, x.rows(0, tokens));
+        for (int t = 0; t < tokens; t++) {
+          assertThat(Arrays.copyOfRange(whole, t * rows + from, t * rows + from + 40))
+              .as("%d tokens, rows from %d, token %d", tokens, from, t)
+              .isEqualTo(Arrays.copyOfRange(few, 40 * t, 40 * t + 40));
+        }
+      }
+    }
+  }
+
+  /** Stacks divided among threads: in a few ranges across the parts, and in a list of tasks. */
+  @ParameterizedTest
+  @ValueSource(ints = {1, 3, 9, 70, 300})
+  void stacksAreDividedWithoutGaps(int tokens) {
+    int cols = 260;
+    Tensor x = normal(tokens, cols);
+    List<Weight> parts =
+        Stream.of(512, 48, 1008)
+            .<Weight>map(rows -> int8(randomBytes(rows, cols), 1, Optional.empty()))
+            .toList();
+    Weight mixed =
+        new Weight.Stacked(List.of(parts.get(0), new Weight.Dense(normal(64, cols)), parts.get(1)));
+    for (Weight stack : List.of(new Weight.Stacked(parts), mixed)) {
+      float[] expected = new float[Math.toIntExact(tokens * stack.rows())];
+      int column = 0;
+      for (Weight part : ((Weight.Stacked) stack).parts()) {
+        float[] alone = product(best(), part, x);
+        int rows = (int) part.rows();
+        for (int t = 0; t < tokens; t++) {
+          System.arraycopy(alone, t * rows, expected, t * (int) stack.rows() + column, rows);
+        }
+        column += rows;
+      }
+      for (int threads : new int[] {1, 2, 3}) {
+        assertThat(product(best(), threads, stack, x)).isEqualTo(expected);
+      }
+    }
+  }
+
+  /** Integers of one segment can't serve parts of other groups: these are multiplied in F32. */
+  @Test
+  void partsWithOtherGroupsAreNotMultipliedInIntegers() {
+    Weight rows = int8(randomBytes(32, 256), 1, Optional.empty());
+    Weight groups = int8(randomBytes(32, 256), 4, Optional.empty());
+    Weight oddGroups = int8(randomBytes(32, 256), 25, Optional.empty());
+    try (CpuBackend backend = CpuBackend.open(1);
+        DeviceMemory memory = backend.allocateMemory()) {
+      assertThat(backend.arithmetic(backend.place(rows, memory))).isEqualTo(Arithmetic.INT16);
+      assertThat(backend.arithmetic(backend.place(groups, memory))).isEqualTo(Arithmetic.INT16);
+      assertThat(backend.arithmetic(backend.place(oddGroups, memory))).isEqualTo(Arithmetic.F32);
+      Weight both = backend.place(new Weight.Stacked(List.of(rows, groups)), memory);
+      assertThat(backend.arithmetic(both)).isEqualTo(Arithmetic.F32);
+      Weight same = backend.place(new Weight.Stacked(List.of(groups, groups)), memory);
+      assertThat(backend.arithmetic(same)).isEqualTo(Arithmetic.INT16);
+      Weight dense = backend.place(new Weight.Dense(normal(32, 256)), memory);
+      assertThat(backend.arithmetic(dense)).isEqualTo(Arithmetic.F32);
+    }
+    Tensor x = normal(3, 256);
+    float[] stack = product(best(), new Weight.Stacked(List.of(rows, groups)), x);
+    for (int part = 0; part < 2; part++) {
+      float[] alone = product(best(), part == 0 ? rows : groups, x);
+      for (int t = 0; t < 3; t++) {
+        for (int r = 0; r < 32; r++) {
+          // Sums of some thousands; half a step of 16 bits for each of 256 terms is far less than
+          // 1.
+          assertThat(stack[64 * t + 32 * part + r]).isCloseTo(alone[32 * t + r], Offset.offset(1f));
+        }
+      }
+    }
+  }
+
+  /** A table is looked up, not multiplied, and not copied; it can be multiplied all the same. */
+  @Test
+  void tablesAreNotCopied() {
+    Weight table = int8(randomBytes(32, 64), 1, Optional.empty());
+    try (CpuBackend backend = CpuBackend.open(1);
+        DeviceMemory memory = backend.allocateMemory()) {
+      backend.placeTable(table, memory);
+      assertThat(memory.bytes()).isZero();
+      Tensor out = filled(1, 32, 0);
+      backend.linear(out, filled(1, 64, 1), Linear.of(table), Epilogue.STORE);
+      backend.synchronize();
+      assertThat(out.memory().get(ValueLayout.JAVA_FLOAT, 0)).isNotEqualTo(0);
+    }
+  }
+
+  /** What a model's keys and values are kept in. */
+  @Test
+  void quantizedModelsKeepTheirCacheInSixteenBits() {
+    try (CpuBackend backend = CpuBackend.open(1)) {
+      assertThat(backend.cacheType(DType.F32, false)).isEqualTo(DType.F32);
+      assertThat(backend.cacheType(DType.F32, true)).isEqualTo(DType.BF16);
+      assertThat(backend.cacheType(DType.F16, true)).isEqualTo(DType.F16);
+      assertThat(backend.cacheType(DType.BF16, false)).isEqualTo(DType.BF16);
+    }
+    Weight int8 = int8(bytes(2, 2, 1), 1, Optional.empty());
+    Weight dense = new Weight.Dense(filled(2, 2, 1));
+    assertThat(int8.isQuantized()).isTrue();
+    assertThat(dense.isQuantized()).isFalse();
+    assertThat(new Weight.Stacked(List.of(dense, int8)).isQuantized()).isTrue();
+    assertThat(new Weight.Stacked(List.of(dense, dense)).isQuantized()).isFalse();
+  }
+
+  @Test
+  void theIntegersRoofIsMeasured() {
+    CpuCeilings ceilings = CpuCeilings.measure(1, 1 << 20);
+    assertThat(ceilings.int16Gops()).isBetween(0.5, 100_000.0);
   }
 
   /** What is not finite stays with its token. */
@@ -165,9 +311,37 @@ final class IntegerProductsTest {
     return tensor;
   }
 
+  private Tensor randomBytes(int rows, int cols) {
+    Tensor values = bytes(rows, cols, 0);
+    for (long i = 0; i < values.elements(); i++) {
+      values.memory().set(ValueLayout.JAVA_BYTE, i, (byte) random.nextInt(-128, 128));
+    }
+    return values;
+  }
+
+  private Tensor normal(int rows, int cols) {
+    Tensor x = filled(rows, cols, 0);
+    for (long i = 0; i < x.elements(); i++) {
+      x.memory().set(ValueLayout.JAVA_FLOAT, 4 * i, (float) random.nextGaussian());
+    }
+    return x;
+  }
+
+  private static float at(Tensor x, int row, int col) {
+    return x.memory().get(ValueLayout.JAVA_FLOAT, 4 * (row * x.rowStride() + col));
+  }
+
+  private static InstructionSet best() {
+    return sets().reduce((a, b) -> b).orElseThrow();
+  }
+
   private static float[] product(InstructionSet set, Weight weight, Tensor x) {
+    return product(set, 1, weight, x);
+  }
+
+  private static float[] product(InstructionSet set, int threads, Weight weight, Tensor x) {
     Tensor out = filled((int) x.size(0), (int) weight.rows(), 0);
-    try (CpuBackend backend = CpuBackend.open(1, set);
+    try (CpuBackend backend = CpuBackend.open(threads, set);
         DeviceMemory memory = backend.allocateMemory()) {
       backend.linear(out, x, Linear.of(backend.place(weight, memory)), Epilogue.STORE);
     }

@@ -1,4 +1,4 @@
-package dev.lathe.checkpoint;
+package dev.lathe.tensor;
 
 import dev.lathe.error.LatheException;
 import java.lang.foreign.Arena;
@@ -12,7 +12,7 @@ import java.lang.invoke.MethodHandle;
  * Memory that is written for the first time by whoever fills it. An arena writes zeros first: of
  * gigabytes of weights that is a pass over all of it, on one thread.
  */
-final class UnfilledMemory {
+public final class UnfilledMemory {
   private static final long ALIGNMENT_BYTES = 64;
   private static final MethodHandle MALLOC = MallocHandles.malloc();
   private static final MethodHandle FREE = MallocHandles.free();
@@ -46,7 +46,7 @@ final class UnfilledMemory {
    * @throws LatheException (exit code 1) if there is not that much memory
    */
   @SuppressWarnings("restricted") // the size is the one that was allocated
-  static MemorySegment allocate(long bytes, Arena arena) {
+  public static MemorySegment allocate(long bytes, Arena arena) {
     MemorySegment start;
     try {
       start = (MemorySegment) MALLOC.invokeExact(bytes + ALIGNMENT_BYTES);
