@@ -1,9 +1,9 @@
 /* y[t, r] = sum_c x[t, c] w[r, c] of INT8 weights in integers: products of 8 and 16 bits, summed in 32 without rounding.
  *
  * x becomes 16-bit integers first, in blocks of kIntegerBlock columns of a token with a scale each: an element is off by at
- * most half a step, 1 / 65,534 of the largest of its block, and the rounding of the step. Within a segment, the columns that share the block and the group of W's
- * scales, sums are exact, whatever the order; segments are added as floats for ascending c. So a token gets the same bits
- * alone, in a batch and in a prompt, on any number of threads.
+ * most half a step, 1 / 65,534 of the largest of its block, and the rounding of the step. Within a segment, the columns
+ * that share the block and the group of W's scales, sums are exact, whatever the order; segments are added as floats for
+ * ascending c. So a token gets the same bits alone, in a batch and in a prompt, on any number of threads.
  *
  *   packed  [rows / 16][cols / 4][16][4] uint8 = w + 128, of four columns in the order 0, 2, 1, 3
  *

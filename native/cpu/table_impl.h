@@ -8,8 +8,8 @@
 
 #define LATHE_KERNELS(name, bit)                                                                                     \
   namespace lathe {                                                                                                  \
-  const Kernels name = {bit,        linear,        linearScratch, toIntegers,      integerLinear,                     \
-                        dequantize, rmsNorm,       rotate,        toKv,            attentionWithin,                   \
-                        attentionScratch, gate,    argmax,        readAll,         multiplyAdds,                      \
-                        integerMultiplyAdds, layerNorm,  addRmsNorm,    activateRow,   softCap};                                          \
+  const Kernels name = {bit,              linear,     linearScratch, toIntegers,   integerLinear,                    \
+                        dequantize,       rmsNorm,    rotate,        toKv,         attentionWithin,                  \
+                        attentionScratch, gate,       argmax,        readAll,      multiplyAdds,                     \
+                        integerMultiplyAdds, layerNorm, addRmsNorm,  activateRow,  softCap};                         \
   }

@@ -19,10 +19,8 @@ import dev.lathe.error.LatheException;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Weight;
-import java.lang.foreign.Arena;
 import java.lang.foreign.ValueLayout;
 import java.lang.ref.Reference;
-import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Optional;
 
@@ -41,14 +39,10 @@ public final class CpuBackend extends HostBackend {
   /** Multiply-adds of a call that is over in some 20 microseconds on one thread. */
   private static final long BRIEF_WORK = 300_000;
 
-  /** Where a weight's descriptor lies, how many elements it has, and bytes of its copies. */
-  private record Placed(long address, long elements, long copiedBytes) {}
-
   private final long context;
   private final int threads;
   private final InstructionSet instructionSet;
-  private final IdentityHashMap<Weight, Placed> placed = new IdentityHashMap<>();
-  private final Arena descriptors = Arena.ofShared();
+  private final PlacedWeights placed = new PlacedWeights();
   private boolean closed;
 
   private CpuBackend(int threads, InstructionSet wanted) {
@@ -120,46 +114,27 @@ public final class CpuBackend extends HostBackend {
       if (!closed) {
         synchronize();
       }
-      memory.weights().forEach(placed::remove);
+      placed.forget(memory);
       memoryClosed();
     });
   }
 
   @Override
   public Weight place(Weight weight, DeviceMemory memory) {
-    return place(weight, true, (CpuMemory) memory);
+    placed.place(weight, true, (CpuMemory) memory);
+    return weight;
   }
 
   @Override
   public Weight placeTable(Weight table, DeviceMemory memory) {
-    return place(table, false, (CpuMemory) memory);
-  }
-
-  private Weight place(Weight weight, boolean multiplied, CpuMemory memory) {
-    if (!placed.containsKey(weight)) {
-      memory.owns(weight, describe(weight, multiplied, memory.descriptors()).copiedBytes);
-    }
-    return weight;
-  }
-
-  private Placed describe(Weight weight, boolean multiplied, Arena arena) {
-    NativeWeights.Described described = NativeWeights.describe(weight, multiplied, arena);
-    Placed known =
-        new Placed(described.address(), weight.rows() * weight.cols(), described.copiedBytes());
-    placed.put(weight, known);
-    return known;
-  }
-
-  /** A weight that was not placed, such as a part of a stack, is described when it is first met. */
-  private Placed placed(Weight weight) {
-    Placed known = placed.get(weight);
-    return known != null ? known : describe(weight, true, descriptors);
+    placed.place(table, false, (CpuMemory) memory);
+    return table;
   }
 
   @Override
   public void embed(Tensor out, Weight table, Tensor tokens) {
     Checks.embed(out, table, tokens);
-    long weight = placed(table).address;
+    long weight = placed.of(table).address();
     long count = tokens.size(0);
     int status;
     try {
@@ -213,7 +188,7 @@ public final class CpuBackend extends HostBackend {
   @Override
   public void linear(Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
     Checks.linear(out, x, layer);
-    Placed weight = placed(layer.weight());
+    PlacedWeights.Placed weight = placed.of(layer.weight());
     long tokens = x.size(0);
     long bias = layer.bias().isPresent() ? layer.bias().get().address() : 0;
     int add = epilogue == Epilogue.ADD ? 1 : 0;
@@ -221,14 +196,14 @@ public final class CpuBackend extends HostBackend {
     try {
       status =
           CpuCalls.linear(
-              tokens * weight.elements < BRIEF_WORK,
+              tokens * weight.elements() < BRIEF_WORK,
               context(),
               out.address(),
               out.rowStride(),
               x.address(),
               x.rowStride(),
               tokens,
-              weight.address,
+              weight.address(),
               bias,
               add);
     } finally {
@@ -242,7 +217,7 @@ public final class CpuBackend extends HostBackend {
   /** INT8 matrices that were copied are multiplied in integers. */
   @Override
   public Arithmetic arithmetic(Weight weight) {
-    return placed(weight).copiedBytes > 0 ? Arithmetic.INT16 : Arithmetic.F32;
+    return placed.of(weight).copiedBytes() > 0 ? Arithmetic.INT16 : Arithmetic.F32;
   }
 
   @Override
@@ -382,7 +357,7 @@ public final class CpuBackend extends HostBackend {
     Checks.addEmbedding(out, table, rows);
     int status;
     try {
-      status = CpuVariants.addEmbedding(context(), out, placed(table).address, rows);
+      status = CpuVariants.addEmbedding(context(), out, placed.of(table).address(), rows);
     } finally {
       Reference.reachabilityFence(table);
     }
@@ -530,8 +505,7 @@ public final class CpuBackend extends HostBackend {
     }
     reportLeaks();
     closed = true;
-    placed.clear();
-    descriptors.close();
+    placed.close();
     try {
       Symbols.CLOSE.invokeExact(context);
     } catch (Throwable e) {
