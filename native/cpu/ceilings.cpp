@@ -89,6 +89,12 @@ double lathe_cpu_measure_integer_ops(lathe_cpu* cpu, int32_t repeats) {
   return operationsPerSecond(cpu, cpu->kernels->integer_multiply_adds, repeats);
 }
 
+double lathe_cpu_measure_byte_ops(lathe_cpu* cpu, int32_t repeats) {
+  return cpu->kernels->byte_multiply_adds
+             ? operationsPerSecond(cpu, cpu->kernels->byte_multiply_adds, repeats)
+             : -1;
+}
+
 double lathe_cpu_measure_round_trip(lathe_cpu* cpu, int32_t repeats) {
   constexpr int64_t kTrips = 10'000;
   constexpr double kPatience = 0.1; /* seconds for the other thread to come */

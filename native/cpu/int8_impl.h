@@ -21,23 +21,25 @@ static_assert(kPackedRows % W == 0);
 constexpr int64_t kQuad = 4; /* columns of a lane */
 constexpr int kIntegerTokens = lathe::kIntegerTokens;
 constexpr float kMostInteger = 32767;
+constexpr float kMostByte = 127;
 
 /* Strips of W rows by tokens that fit the registers. */
 constexpr int integerStrips(int tokens) {
   return W == 16 ? (tokens == 1 ? 8 : tokens == 2 ? 4 : 2) : (tokens == 1 ? 4 : tokens == 2 ? 2 : 1);
 }
 
-/* A token's quads of 16-bit integers among those of the other tokens of its tile. */
-struct TokenQuads {
-  int16_t* first;
+/* A token's quads of integers among those of the other tokens of its tile. */
+template <typename Integer> struct TokenQuads {
+  Integer* first;
   int64_t step; /* integers from a quad to the next */
   TokenQuads(const lathe::Integers& x, int64_t t) {
     int64_t start = t / kIntegerTokens * kIntegerTokens;
     int64_t tokens = x.tokens - start < kIntegerTokens ? x.tokens - start : kIntegerTokens;
-    first = x.values + start * x.width + (t - start) * kQuad;
+    first = reinterpret_cast<Integer*>(x.values) + start * x.width + (t - start) * kQuad;
     step = tokens * kQuad;
   }
 };
+
 
 /* The largest size in a row from `from` to `to`; what is no number counts as larger than infinity. */
 INLINE float largestOf(const float* row, int64_t from, int64_t to) {
@@ -53,54 +55,78 @@ INLINE float largestOf(const float* row, int64_t from, int64_t to) {
   return vmostBits1(vmostBits(most[0], most[1]));
 }
 
+INLINE void storeQuads(int16_t* out, int64_t step, ivec q) { istoreQuads(out, step, q); }
+#ifdef LATHE_DOTS_BYTES
+INLINE void storeQuads(int8_t* out, int64_t step, ivec q) { istoreByteQuads(out, step, q); }
+#endif
+
 /* x * inverse of some columns, rounded, to quads that are `step` apart; returns the sum of the integers. */
-INLINE int32_t roundSegment(const float* x, int64_t cols, float inverse, int16_t* out, int64_t step) {
+template <typename Integer>
+INLINE int32_t roundSegment(const float* x, int64_t cols, float inverse, Integer* out, int64_t step) {
   vec factor = vset(inverse);
   ivec sum = izero();
   int64_t c = 0;
   for (; c + W <= cols; c += W, out += W / kQuad * step) {
     ivec q = iround(vmul(vload(x + c), factor));
-    istoreQuads(out, step, q);
+    storeQuads(out, step, q);
     sum = iadd(sum, q);
   }
   if (c < cols) {
     int n = int(cols - c);
     ivec q = iround(vmul(vloadn(x + c, n), factor));
-    int16_t narrow[W];
-    istoreQuads(narrow, kQuad, q);
+    Integer narrow[W];
+    storeQuads(narrow, kQuad, q);
     for (int i = 0; i < n; i += int(kQuad), out += step) {
-      __builtin_memcpy(out, narrow + i, kQuad * sizeof(int16_t));
+      __builtin_memcpy(out, narrow + i, kQuad * sizeof(Integer));
     }
     sum = iadd(sum, q);
   }
   return isum1(sum);
 }
 
-void toIntegers(const float* x, int64_t x_stride, int64_t cols, const lathe::Integers& to, int64_t token0,
-                int64_t token1) {
+template <typename Integer>
+INLINE void roundTokens(const float* x, int64_t x_stride, int64_t cols, const lathe::Integers& to, int64_t token0,
+                        int64_t token1) {
   constexpr float kLargestFloat = 3.402823466e38f;
   constexpr float kLeast = 1e-30f; /* below it a step is as of this, so that its inverse is a number */
+  float most = to.bits == 8 ? kMostByte : kMostInteger;
   for (int64_t t = token0; t < token1; t++) {
     const float* row = x + t * x_stride;
-    TokenQuads quads(to, t);
+    TokenQuads<Integer> quads(to, t);
     int64_t at = t;
-    for (int64_t from = 0; from < cols; from += lathe::kIntegerBlock) {
-      int64_t end = from + lathe::kIntegerBlock < cols ? from + lathe::kIntegerBlock : cols;
+    for (int64_t from = 0; from < cols; from += to.block) {
+      int64_t end = from + to.block < cols ? from + to.block : cols;
       float largest = largestOf(row, from, end);
       bool finite = largest <= kLargestFloat;
       float base = largest < kLeast ? kLeast : largest;
-      /* What is infinite, or no number, makes the token's sums no number; its integers are those of zeros. */
-      static constexpr float kZeros[lathe::kIntegerBlock] = {};
-      float scale = finite ? base / kMostInteger : __builtin_nanf("");
-      float inverse = kMostInteger / (finite ? base : 1);
+      float scale = finite ? base / most : __builtin_nanf("");
+      float inverse = most / base;
       for (int64_t start = from; start < end; start += to.segment, at += to.tokens) {
         int64_t stop = start + to.segment < end ? start + to.segment : end;
         to.scales[at] = scale;
-        to.sums[at] = -roundSegment(finite ? row + start : kZeros, stop - start, inverse,
-                                    quads.first + start / kQuad * quads.step, quads.step);
+        Integer* out = quads.first + start / kQuad * quads.step;
+        if (finite) {
+          to.sums[at] = -roundSegment(row + start, stop - start, inverse, out, quads.step);
+        } else { /* the scale makes the token's sums no number */
+          to.sums[at] = 0;
+          for (int64_t c = start; c < stop; c += kQuad, out += quads.step) {
+            __builtin_memset(out, 0, kQuad * sizeof(Integer));
+          }
+        }
       }
     }
   }
+}
+
+void toIntegers(const float* x, int64_t x_stride, int64_t cols, const lathe::Integers& to, int64_t token0,
+                int64_t token1) {
+#ifdef LATHE_DOTS_BYTES
+  if (to.bits == 8) {
+    roundTokens<int8_t>(x, x_stride, cols, to, token0, token1);
+    return;
+  }
+#endif
+  roundTokens<int16_t>(x, x_stride, cols, to, token0, token1);
 }
 
 /* What becomes of a sum: out = [out +] sum [* scale] + bias. */
@@ -120,7 +146,44 @@ struct Ahead {
   int64_t phase;
 };
 
-template <bool Grouped, bool Fetch, int S, int T>
+/* Adds the products of a quad of columns: of S strips and T tokens. */
+template <int S, int T> INLINE void addQuads(ivec (&acc)[S][T], const ivec (&bytes)[S], const int16_t* quads) {
+  ivec even[S];
+  ivec odd[S];
+#pragma GCC unroll 8
+  for (int i = 0; i < S; i++) {
+    even[i] = ievenBytes(bytes[i]);
+    odd[i] = ioddBytes(bytes[i]);
+  }
+#pragma GCC unroll 8
+  for (int j = 0; j < T; j++) {
+    ivec first = ispread(quads + j * kQuad);
+    ivec second = ispread(quads + j * kQuad + 2);
+#pragma GCC unroll 8
+    for (int i = 0; i < S; i++) {
+      acc[i][j] = idot(acc[i][j], even[i], first);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < S; i++) {
+      acc[i][j] = idot(acc[i][j], odd[i], second);
+    }
+  }
+}
+
+#ifdef LATHE_DOTS_BYTES
+template <int S, int T> INLINE void addQuads(ivec (&acc)[S][T], const ivec (&bytes)[S], const int8_t* quads) {
+#pragma GCC unroll 8
+  for (int j = 0; j < T; j++) {
+    ivec quad = ispread(quads + j * kQuad);
+#pragma GCC unroll 8
+    for (int i = 0; i < S; i++) {
+      acc[i][j] = idotBytes(acc[i][j], bytes[i], quad);
+    }
+  }
+}
+#endif
+
+template <bool Grouped, bool Fetch, typename Integer, int S, int T>
 void integerTile(const lathe_weight& w, int64_t r, int64_t row1, const lathe::Integers& x, int64_t t, Ahead ahead,
                  const IntegerFinish& finish) {
   int64_t padded = (w.rows + kPackedRows - 1) / kPackedRows * kPackedRows;
@@ -135,7 +198,7 @@ void integerTile(const lathe_weight& w, int64_t r, int64_t row1, const lathe::In
       total[i][j] = vzero();
     }
   }
-  const int16_t* quads = TokenQuads(x, t).first;
+  const Integer* quads = TokenQuads<Integer>(x, t).first;
   for (int64_t from = 0, k = 0; from < x.width; from += x.segment, k++) {
     int64_t row = (Grouped ? from / w.group_size * padded : 0) + r;
     ivec acc[S][T];
@@ -149,32 +212,16 @@ void integerTile(const lathe_weight& w, int64_t r, int64_t row1, const lathe::In
     }
     int64_t to = from + x.segment < x.width ? from + x.segment : x.width;
     for (int64_t c = from; c < to; c += kQuad) {
-      ivec even[S];
-      ivec odd[S];
+      ivec bytes[S];
 #pragma GCC unroll 8
       for (int i = 0; i < S; i++) {
         const uint8_t* at = strips[i] + c * kPackedRows;
         if (Fetch && (c & ahead.mask) == ahead.phase) {
           __builtin_prefetch(at + ahead.bytes, 0, 2);
         }
-        ivec bytes = iload(at);
-        even[i] = ievenBytes(bytes);
-        odd[i] = ioddBytes(bytes);
+        bytes[i] = iload(at);
       }
-#pragma GCC unroll 8
-      for (int j = 0; j < T; j++) {
-        const int16_t* pair = quads + c * T + j * kQuad;
-        ivec first = ispread(pair);
-        ivec second = ispread(pair + 2);
-#pragma GCC unroll 8
-        for (int i = 0; i < S; i++) {
-          acc[i][j] = idot(acc[i][j], even[i], first);
-        }
-#pragma GCC unroll 8
-        for (int i = 0; i < S; i++) {
-          acc[i][j] = idot(acc[i][j], odd[i], second);
-        }
-      }
+      addQuads<S, T>(acc, bytes, quads + c * T);
     }
 #pragma GCC unroll 8
     for (int j = 0; j < T; j++) {
@@ -206,24 +253,24 @@ void integerTile(const lathe_weight& w, int64_t r, int64_t row1, const lathe::In
 }
 
 /* Strips r to r + S for n <= T tokens. */
-template <bool Grouped, bool Fetch, int S, int T>
+template <bool Grouped, bool Fetch, typename Integer, int S, int T>
 INLINE void integerTokens(int n, const lathe_weight& w, int64_t r, int64_t row1, const lathe::Integers& x, int64_t t,
                           Ahead ahead, const IntegerFinish& finish) {
   if constexpr (T > 1) {
     if (n < T) {
-      integerTokens<Grouped, Fetch, S, T - 1>(n, w, r, row1, x, t, ahead, finish);
+      integerTokens<Grouped, Fetch, Integer, S, T - 1>(n, w, r, row1, x, t, ahead, finish);
       return;
     }
   }
   constexpr int most = integerStrips(T) < S ? integerStrips(T) : S;
   for (int64_t row = r; row + most * W <= r + S * W; row += most * W) {
-    integerTile<Grouped, Fetch, most, T>(w, row, row1, x, t, ahead, finish);
+    integerTile<Grouped, Fetch, Integer, most, T>(w, row, row1, x, t, ahead, finish);
   }
 }
 
 /* Rows in ranges of S strips, every range for all tokens while it is near, then in ranges of half as many. The last strip
  * of a matrix may be a part: the rows that it has too many are 0 in the packed copy. */
-template <bool Grouped, bool Fetch, int S>
+template <bool Grouped, bool Fetch, typename Integer, int S>
 INLINE void integerRanges(const lathe_weight& w, int64_t r, int64_t row1, const lathe::Integers& x, int64_t token0,
                           int64_t token1, const IntegerFinish& finish) {
   for (; S == 1 ? r < row1 : r + S * W <= row1; r += S * W) {
@@ -233,29 +280,30 @@ INLINE void integerRanges(const lathe_weight& w, int64_t r, int64_t row1, const 
       int64_t mask = token1 - token0 <= kIntegerTokens ? 0 : kQuad;
       Ahead ahead{S * W * x.width, mask, tile * mask};
       if (Fetch && tile < 2) {
-        integerTokens<Grouped, true, S, kIntegerTokens>(n, w, r, row1, x, t, ahead, finish);
+        integerTokens<Grouped, true, Integer, S, kIntegerTokens>(n, w, r, row1, x, t, ahead, finish);
       } else {
-        integerTokens<Grouped, false, S, kIntegerTokens>(n, w, r, row1, x, t, ahead, finish);
+        integerTokens<Grouped, false, Integer, S, kIntegerTokens>(n, w, r, row1, x, t, ahead, finish);
       }
     }
   }
   if constexpr (S > 1) {
-    integerRanges<Grouped, Fetch, S / 2>(w, r, row1, x, token0, token1, finish);
+    integerRanges<Grouped, Fetch, Integer, S / 2>(w, r, row1, x, token0, token1, finish);
   }
 }
 
-template <bool Grouped, bool Fetch>
+template <bool Grouped, bool Fetch, typename Integer>
 INLINE void integerRows(const lathe_weight& w, int64_t row0, int64_t row1, const lathe::Integers& x, int64_t token0,
                         int64_t token1, const IntegerFinish& finish) {
   /* One token takes many strips at once; several tiles of tokens a few, which stay near from tile to tile. */
   if (token1 - token0 == 1) {
-    integerRanges<Grouped, Fetch, integerStrips(1)>(w, row0, row1, x, token0, token1, finish);
+    integerRanges<Grouped, Fetch, Integer, integerStrips(1)>(w, row0, row1, x, token0, token1, finish);
   } else {
-    integerRanges<Grouped, Fetch, integerStrips(2)>(w, row0, row1, x, token0, token1, finish);
+    integerRanges<Grouped, Fetch, Integer, integerStrips(2)>(w, row0, row1, x, token0, token1, finish);
   }
 }
 
-int64_t integerMultiplyAdds(int64_t rounds, float* sink) {
+/* Rounds of products of what sums of `perLane` terms a lane are made of, two operations each. */
+template <ivec (*Dot)(ivec, ivec, ivec), int perLane> int64_t multiplyIntegers(int64_t rounds, float* sink) {
   constexpr int kChains = 12;
   ivec sums[kChains];
   for (int k = 0; k < kChains; k++) {
@@ -265,15 +313,23 @@ int64_t integerMultiplyAdds(int64_t rounds, float* sink) {
   for (int64_t round = 0; round < rounds; round++) {
 #pragma GCC unroll 12
     for (int k = 0; k < kChains; k++) {
-      sums[k] = idot(sums[k], iopaque(a), a);
+      sums[k] = Dot(sums[k], iopaque(a), a);
     }
   }
   for (int k = 1; k < kChains; k++) {
     sums[0] = iadd(sums[0], sums[k]);
   }
   __builtin_memcpy(sink + 2 * W, &sums[0], sizeof sums[0]);
-  return rounds * kChains * W * 4;
+  return rounds * kChains * W * perLane * 2;
 }
+
+int64_t integerMultiplyAdds(int64_t rounds, float* sink) { return multiplyIntegers<idot, 2>(rounds, sink); }
+#ifdef LATHE_DOTS_BYTES
+int64_t byteMultiplyAdds(int64_t rounds, float* sink) { return multiplyIntegers<idotBytes, 4>(rounds, sink); }
+constexpr auto kByteMultiplyAdds = byteMultiplyAdds;
+#else
+constexpr int64_t (*kByteMultiplyAdds)(int64_t, float*) = nullptr;
+#endif
 
 /* row0 is a multiple of kPackedRows, token0 of kIntegerTokens; token1 too, or it is the last. */
 void integerLinear(const lathe_weight& w, int64_t row0, int64_t row1, const lathe::Integers& x, int64_t token0,
@@ -281,12 +337,19 @@ void integerLinear(const lathe_weight& w, int64_t row0, int64_t row1, const lath
   IntegerFinish finish{out - row0, out_stride, bias ? bias - row0 : nullptr, add};
   /* A matrix that the caches may hold from call to call needs no fetching, which would take time. */
   bool fetch = w.rows * x.width > kCachedBytes;
+#ifdef LATHE_DOTS_BYTES
+  if (x.bits == 8) {
+    fetch ? integerRows<false, true, int8_t>(w, row0, row1, x, token0, token1, finish)
+          : integerRows<false, false, int8_t>(w, row0, row1, x, token0, token1, finish);
+    return;
+  }
+#endif
   if (w.groups > 1) {
-    fetch ? integerRows<true, true>(w, row0, row1, x, token0, token1, finish)
-          : integerRows<true, false>(w, row0, row1, x, token0, token1, finish);
+    fetch ? integerRows<true, true, int16_t>(w, row0, row1, x, token0, token1, finish)
+          : integerRows<true, false, int16_t>(w, row0, row1, x, token0, token1, finish);
   } else {
-    fetch ? integerRows<false, true>(w, row0, row1, x, token0, token1, finish)
-          : integerRows<false, false>(w, row0, row1, x, token0, token1, finish);
+    fetch ? integerRows<false, true, int16_t>(w, row0, row1, x, token0, token1, finish)
+          : integerRows<false, false, int16_t>(w, row0, row1, x, token0, token1, finish);
   }
 }
 

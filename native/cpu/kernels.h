@@ -31,18 +31,22 @@ struct AttentionItem {
   float soft_cap; /* scores become soft_cap * tanh(score / soft_cap); 0: as they are */
 };
 
-/* Tokens of a tile of Integers, and columns that share a scale. */
+/* Tokens of a tile of Integers, and columns that share a scale where they have 16 bits. */
 constexpr int kIntegerTokens = 4;
 constexpr int64_t kIntegerBlock = 128;
 
-/* Activations as 16-bit integers with scales: int8_impl.h. */
+/* Activations as integers with scales: int8_impl.h. */
 struct Integers {
   int64_t tokens;
   int64_t width;   /* columns of a token, filled up to a multiple of 4 */
-  int64_t segment; /* columns that are summed in integers: kIntegerBlock, or fewer that divide it */
-  int16_t* values; /* tiles of kIntegerTokens tokens, the last of what is left: [width / 4][tokens of the tile][4] */
-  float* scales;   /* [segments, tokens] */
-  int32_t* sums;   /* [segments, tokens] of the integers of a segment, negated */
+  int64_t block;   /* columns that share a scale: kIntegerBlock of 16 bits, all of 8 */
+  int64_t segment; /* columns that are summed in integers: a block, or fewer that divide it */
+  int64_t bits;    /* 16 or 8 */
+  /* Tiles of kIntegerTokens tokens, the last of what is left: [width / 4][tokens of the tile][4] int16; or int8, of 8
+   * bits where the instruction set multiplies bytes. */
+  int16_t* values;
+  float* scales; /* [segments, tokens] */
+  int32_t* sums; /* [segments, tokens] of the integers of a segment, negated */
 };
 
 struct Kernels {
@@ -71,6 +75,8 @@ struct Kernels {
   int64_t (*multiply_adds)(int64_t rounds, float* sink);
   /* The same of 16-bit integers that are summed in 32. */
   int64_t (*integer_multiply_adds)(int64_t rounds, float* sink);
+  /* And of 8-bit integers, or null. */
+  int64_t (*byte_multiply_adds)(int64_t rounds, float* sink);
   void (*layer_norm)(float* out, const float* x, const float* weight, const float* bias, int64_t cols, float epsilon);
   void (*add_rms_norm)(float* out, const float* x, const float* weight, int64_t cols, float epsilon);
   void (*activate)(float* out, const float* x, int64_t n, int32_t activation);

@@ -59,6 +59,7 @@ struct lathe_weight {
   const uint8_t* packed;
   const float* packed_scales;  /* [groups, rows filled up to a multiple of 16] */
   const int32_t* packed_zeros; /* the same, 128 + zero; null without zeros */
+  int64_t activation_bits;     /* 8: packed, multiplied by x in so many bits; 0: by x as exactly as the kernels can */
 };
 
 struct lathe_cpu;
@@ -84,6 +85,8 @@ LATHE_API double lathe_cpu_measure_bandwidth(lathe_cpu*, int64_t buffer_bytes, i
 LATHE_API double lathe_cpu_measure_flops(lathe_cpu*, int32_t repeats);
 /* The same of 16-bit integers that are summed in 32: what packed INT8 matrices are multiplied with. */
 LATHE_API double lathe_cpu_measure_integer_ops(lathe_cpu*, int32_t repeats);
+/* And of 8-bit integers; negative where the instruction set doesn't multiply them. */
+LATHE_API double lathe_cpu_measure_byte_ops(lathe_cpu*, int32_t repeats);
 /* Nanoseconds until a word that this thread has written was seen by another and its answer by this one: the median of
  * `repeats` stretches of many. Negative where there is one thread only, or no other came. */
 LATHE_API double lathe_cpu_measure_round_trip(lathe_cpu*, int32_t repeats);

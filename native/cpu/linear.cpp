@@ -46,30 +46,45 @@ int64_t nanos(const lathe_weight& w, int64_t tokens) {
   return std::max(bytes / rate, w.rows * w.cols * tokens / kMultiplyAddsPerNano);
 }
 
-/* Columns that packed weights want summed in integers; 0 where none of them is packed. Those of a stack agree. */
-int64_t segmentOf(const lathe_weight* parts, int64_t count) {
-  for (int64_t i = 0; i < count; i++) {
-    if (parts[i].packed) {
-      return parts[i].groups > 1 ? std::min(parts[i].group_size, lathe::kIntegerBlock) : lathe::kIntegerBlock;
+int64_t widthOf(int64_t cols) { return (cols + 3) / 4 * 4; }
+
+/* The integers that packed weights want x to become; none where none of them is packed. Those of a stack agree. */
+struct Wanted {
+  int64_t block = 0;
+  int64_t segment = 0;
+  int64_t bits = 0;
+
+  Wanted(const lathe_weight* parts, int64_t count) {
+    for (int64_t i = 0; i < count && bits == 0; i++) {
+      const lathe_weight& w = parts[i];
+      if (w.packed && w.activation_bits == 8) {
+        bits = 8;
+        block = segment = widthOf(w.cols);
+      } else if (w.packed) {
+        bits = 16;
+        block = lathe::kIntegerBlock;
+        segment = w.groups > 1 ? std::min(w.group_size, block) : block;
+      }
     }
   }
-  return 0;
-}
 
-int64_t widthOf(int64_t cols) { return (cols + 3) / 4 * 4; }
-int64_t segmentsOf(int64_t cols, int64_t segment) { return (cols + segment - 1) / segment; }
+  explicit operator bool() const { return bits != 0; }
 
-/* Floats of memory that Integers need. */
-int64_t integerFloats(int64_t tokens, int64_t cols, int64_t segment) {
-  return segment == 0 ? 0 : tokens * (widthOf(cols) / 2 + 2 * segmentsOf(cols, segment));
-}
+  int64_t segments(int64_t cols) const { return (cols + segment - 1) / segment; }
 
-Integers integersIn(float* memory, int64_t tokens, int64_t cols, int64_t segment) {
-  int64_t width = widthOf(cols);
-  float* scales = memory + tokens * width / 2;
-  float* sums = scales + tokens * segmentsOf(cols, segment);
-  return {tokens, width, segment, reinterpret_cast<int16_t*>(memory), scales, reinterpret_cast<int32_t*>(sums)};
-}
+  /* Floats of memory that they need. */
+  int64_t floats(int64_t tokens, int64_t cols) const {
+    return bits == 0 ? 0 : tokens * (widthOf(cols) / 2 + 2 * segments(cols));
+  }
+
+  Integers in(float* memory, int64_t tokens, int64_t cols) const {
+    int64_t width = widthOf(cols);
+    float* scales = memory + tokens * width / 2;
+    float* sums = scales + tokens * segments(cols);
+    return {tokens, width, block, segment, bits, reinterpret_cast<int16_t*>(memory), scales,
+            reinterpret_cast<int32_t*>(sums)};
+  }
+};
 
 /* A product as it was asked for. */
 struct Product {
@@ -124,7 +139,7 @@ int32_t lathe_cpu_linear(lathe_cpu* cpu, float* out, int64_t out_stride, const f
   int64_t count = product.count;
   const Kernels& kernels = *cpu->kernels;
   int64_t cols = weight->cols;
-  int64_t segment = segmentOf(parts, count);
+  Wanted wanted(parts, count);
   int64_t work = 0;
   int64_t bytes = 0;
   for (int64_t i = 0; i < count; i++) {
@@ -133,14 +148,14 @@ int32_t lathe_cpu_linear(lathe_cpu* cpu, float* out, int64_t out_stride, const f
   }
   int64_t own = (kernels.linear_scratch(cols) + 15) / 16 * 16;
   if (bytes <= kOwnCacheBytes && cpu->chain.fits(tokens) && (cpu->chain.goesOn(tokens) || work >= kWorthChainNanos)) {
-    if (!cpu->reserve(own + integerFloats(tokens, cols, segment))) {
+    if (!cpu->reserve(own + wanted.floats(tokens, cols))) {
       return LATHE_NO_MEMORY;
     }
     auto rows = [=](int64_t from, int64_t to, int thread) {
       float* scratch = cpu->scratch[size_t(thread)].floats(0);
       Integers integers{};
-      if (segment != 0) {
-        integers = integersIn(scratch + own, to - from, cols, segment);
+      if (wanted) {
+        integers = wanted.in(scratch + own, to - from, cols);
         cpu->kernels->to_integers(product.x + from * product.x_stride, product.x_stride, cols, integers, 0, to - from);
       }
       product.multiplyAll(*cpu->kernels, from, to, integers, from, scratch);
@@ -151,12 +166,12 @@ int32_t lathe_cpu_linear(lathe_cpu* cpu, float* out, int64_t out_stride, const f
   cpu->chain.finish();
   int threads = cpu->pool.threads();
   Integers integers{};
-  if (segment != 0) {
-    float* memory = cpu->integers.floats(integerFloats(tokens, cols, segment));
+  if (wanted) {
+    float* memory = cpu->integers.floats(wanted.floats(tokens, cols));
     if (!memory) {
       return LATHE_NO_MEMORY;
     }
-    integers = integersIn(memory, tokens, cols, segment);
+    integers = wanted.in(memory, tokens, cols);
     constexpr int64_t kWorthThreads = 1 << 16;
     if (threads == 1 || tokens * cols < kWorthThreads) {
       kernels.to_integers(x, x_stride, cols, integers, 0, tokens);
@@ -200,11 +215,11 @@ int32_t lathe_cpu_linear(lathe_cpu* cpu, float* out, int64_t out_stride, const f
     return LATHE_OK;
   }
   /* Some tasks a thread, so that one that is held up holds up little; none so small that claiming it shows. */
-  int64_t wanted = std::min<int64_t>(threads * 8, std::max<int64_t>(threads, work / 10'000));
+  int64_t wantedTasks = std::min<int64_t>(threads * 8, std::max<int64_t>(threads, work / 10'000));
   std::vector<Task> tasks;
   for (int64_t i = 0, column = 0; i < count; column += parts[i].rows, i++) {
     int64_t rows = parts[i].rows;
-    int64_t share = std::max<int64_t>(1, wanted * nanos(parts[i], tokens) / work);
+    int64_t share = std::max<int64_t>(1, wantedTasks * nanos(parts[i], tokens) / work);
     int64_t step = std::max<int64_t>(16, ((rows + share - 1) / share + 15) / 16 * 16);
     int64_t pieces = (rows + step - 1) / step;
     /* Few rows and many tokens: the tokens are divided too. */

@@ -216,6 +216,24 @@ INLINE ivec idot(ivec acc, ivec a, ivec b) {
   return _mm512_add_epi32(acc, _mm512_madd_epi16(a, b));
 #endif
 }
+#ifdef __AVX512VNNI__
+#define LATHE_DOTS_BYTES
+/* acc[i] + the sum of a[4i + k] b[4i + k], a without a sign */
+INLINE ivec idotBytes(ivec acc, ivec a, ivec b) {
+  __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+  return acc;
+}
+/* Four bytes each at p, p + step ..., in the order 0, 2, 1, 3. */
+INLINE void istoreByteQuads(int8_t* p, int64_t step, ivec a) {
+  const __m128i order = _mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
+  __m128i bytes = _mm_shuffle_epi8(_mm512_cvtepi32_epi8(a), order);
+  int32_t words[4] = {_mm_cvtsi128_si32(bytes), _mm_extract_epi32(bytes, 1), _mm_extract_epi32(bytes, 2),
+                      _mm_extract_epi32(bytes, 3)};
+  for (int i = 0; i < 4; i++) {
+    __builtin_memcpy(p + i * step, words + i, 4);
+  }
+}
+#endif
 INLINE vec ifloat(ivec a) { return _mm512_cvtepi32_ps(a); }
 INLINE ivec iround(vec a) { return _mm512_cvtps_epi32(a); }
 /* Four 16-bit integers each at p, p + step ... */

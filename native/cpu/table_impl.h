@@ -11,5 +11,5 @@
   const Kernels name = {bit,              linear,     linearScratch, toIntegers,   integerLinear,                    \
                         dequantize,       rmsNorm,    rotate,        toKv,         attentionWithin,                  \
                         attentionScratch, gate,       argmax,        readAll,      multiplyAdds,                     \
-                        integerMultiplyAdds, layerNorm, addRmsNorm,  activateRow,  softCap};                         \
+                        integerMultiplyAdds, kByteMultiplyAdds, layerNorm, addRmsNorm, activateRow, softCap};                         \
   }

@@ -5,6 +5,8 @@ public enum Arithmetic {
   F32("f32"),
   /** Products of 16-bit integers, sums in 32 bits, of a CPU. */
   INT16("int16"),
+  /** Products of 8-bit integers, sums in 32 bits, of a CPU. */
+  INT8("int8"),
   /** Products of 16-bit floats, BF16 or F16, which tensor cores multiply at the same rate. */
   BF16_TENSOR_CORES("bf16 tensor cores"),
   /** Products of 8-bit integers. */

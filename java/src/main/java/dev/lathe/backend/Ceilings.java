@@ -11,16 +11,28 @@ import java.util.OptionalDouble;
  * @param peakGflops F32 arithmetic at best, in 10^9 operations a second; a fused multiply-add
  *     counts as two
  * @param tensorCores of a GPU; absent where there are none
- * @param int16Gops products of 16-bit integers with sums in 32 bits, of a CPU, in 10^9 operations a
- *     second; absent where they are not measured
+ * @param integers of a CPU; absent where they are not measured
  * @param source how the figures came about: the threads, and how many bytes were read
  */
 public record Ceilings(
     double readBandwidthGbs,
     double peakGflops,
     Optional<TensorCores> tensorCores,
-    OptionalDouble int16Gops,
+    Optional<Integers> integers,
     String source) {
+
+  /**
+   * Products of integers with sums in 32 bits, in 10^9 operations a second.
+   *
+   * @param int16Gops of 16 bits
+   * @param int8Gops of 8 bits; absent where there are no instructions for them
+   */
+  public record Integers(double int16Gops, OptionalDouble int8Gops) {
+    public Integers {
+      double int8 = int8Gops.orElse(int16Gops);
+      require(int16Gops, int8, "GOP/s in INT16", "GOP/s in INT8");
+    }
+  }
 
   /**
    * What {@code mma.sync} reaches from registers, in 10^9 operations a second.
@@ -36,23 +48,22 @@ public record Ceilings(
 
   public Ceilings {
     require(readBandwidthGbs, peakGflops, "GB/s", "GFLOP/s");
-    int16Gops.ifPresent(gops -> require(gops, gops, "GOP/s", "GOP/s in INT16"));
   }
 
   /** Of what multiplies in F32 alone. */
   public Ceilings(double readBandwidthGbs, double peakGflops, String source) {
-    this(readBandwidthGbs, peakGflops, Optional.empty(), OptionalDouble.empty(), source);
+    this(readBandwidthGbs, peakGflops, Optional.empty(), Optional.empty(), source);
   }
 
   /** Of a GPU. */
   public Ceilings(
       double readBandwidthGbs, double peakGflops, TensorCores tensorCores, String source) {
-    this(readBandwidthGbs, peakGflops, Optional.of(tensorCores), OptionalDouble.empty(), source);
+    this(readBandwidthGbs, peakGflops, Optional.of(tensorCores), Optional.empty(), source);
   }
 
   /** Of a CPU. */
-  public Ceilings(double readBandwidthGbs, double peakGflops, double int16Gops, String source) {
-    this(readBandwidthGbs, peakGflops, Optional.empty(), OptionalDouble.of(int16Gops), source);
+  public Ceilings(double readBandwidthGbs, double peakGflops, Integers integers, String source) {
+    this(readBandwidthGbs, peakGflops, Optional.empty(), Optional.of(integers), source);
   }
 
   private static void require(double first, double second, String firstUnit, String secondUnit) {
@@ -82,7 +93,8 @@ public record Ceilings(
         switch (arithmetic) {
           case F32 -> peakGflops;
           case BF16_TENSOR_CORES -> tensorCores.map(TensorCores::bf16Gflops).orElse(peakGflops);
-          case INT16 -> int16Gops.orElse(peakGflops);
+          case INT16 -> integers.map(Integers::int16Gops).orElse(peakGflops);
+          case INT8 -> integers.map(i -> i.int8Gops().orElse(i.int16Gops())).orElse(peakGflops);
           case INT8_TENSOR_CORES -> tensorCores.map(TensorCores::int8Gops).orElse(peakGflops);
         };
     return withPeak(roof);
@@ -90,6 +102,6 @@ public record Ceilings(
 
   /** The same bandwidth under a roof in between: of work of which parts have different roofs. */
   public Ceilings withPeak(double gflops) {
-    return new Ceilings(readBandwidthGbs, gflops, tensorCores, int16Gops, source);
+    return new Ceilings(readBandwidthGbs, gflops, tensorCores, integers, source);
   }
 }

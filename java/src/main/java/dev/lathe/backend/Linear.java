@@ -15,6 +15,27 @@ public record Linear(Weight weight, Optional<Tensor> bias) {
     return new Linear(weight, Optional.empty());
   }
 
+  /** What is done with one matrix of a stack, whose outputs are some of the layer's. */
+  @FunctionalInterface
+  public interface PartAction {
+    void accept(Linear part, long from, long to);
+  }
+
+  /** A stack matrix by matrix, each with its bias; a layer that is none as it is. */
+  public void forEachPart(PartAction action) {
+    if (!(weight instanceof Weight.Stacked stacked)) {
+      action.accept(this, 0, outputs());
+      return;
+    }
+    long from = 0;
+    for (Weight part : stacked.parts()) {
+      long first = from;
+      long to = from + part.rows();
+      action.accept(new Linear(part, bias.map(all -> all.rows(first, to))), first, to);
+      from = to;
+    }
+  }
+
   public long outputs() {
     return weight.rows();
   }

@@ -8,6 +8,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -60,6 +61,7 @@ public final class CheckpointWriter {
   /** Companions that were no files before, by name. */
   private final Map<String, byte[]> made = new LinkedHashMap<>();
 
+  private final Set<String> int8Activations = new LinkedHashSet<>();
   private ObjectNode config;
   private Lineage lineage = Lineage.NONE;
 
@@ -83,6 +85,15 @@ public final class CheckpointWriter {
    */
   public CheckpointWriter config(ObjectNode config) {
     this.config = config.deepCopy();
+    return this;
+  }
+
+  /**
+   * Says of a module with INT8 weights that its activations are INT8 too. Modules of which the
+   * configuration said so before need not be named again.
+   */
+  public CheckpointWriter int8Activations(String module) {
+    int8Activations.add(module);
     return this;
   }
 
@@ -145,7 +156,7 @@ public final class CheckpointWriter {
     byte[] configJson =
         StrictJson.mapper()
             .writerWithDefaultPrettyPrinter()
-            .writeValueAsBytes(StorageRecord.into(config, infos));
+            .writeValueAsBytes(StorageRecord.into(config, infos, int8Activations));
     byte[] lineageJson = LineageJson.write(lineage);
     try (OutputFolder output = OutputFolder.begin(folder)) {
       long needed = layout.fileBytes() + configJson.length + lineageJson.length + copiedBytes();

@@ -60,7 +60,13 @@ final class FolderCheckpoint implements Checkpoint {
       located.forEach((name, at) -> fileOf.put(name, fileName(at.file())));
       i.check(fileOf);
     });
-    this.weightReader = new WeightReader(tensors, this::tensor, arena, where());
+    this.weightReader =
+        new WeightReader(
+            tensors,
+            this::tensor,
+            StorageRecord.int8Activations(folder.resolve(Checkpoints.CONFIG).toString(), config),
+            arena,
+            where());
     Path lineageFile = folder.resolve(LineageJson.NAME);
     this.lineage = Files.exists(lineageFile) ? LineageJson.read(lineageFile) : Lineage.NONE;
   }

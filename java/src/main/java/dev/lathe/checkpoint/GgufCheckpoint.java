@@ -102,9 +102,10 @@ final class GgufCheckpoint implements Checkpoint {
             ? Optional.of(new GgufRows(reader.headDim()))
             : Optional.empty();
     checkLayersAndHeads(reader.layers());
-    this.weightReader = new WeightReader(tensors, this::tensor, arena, where);
+    this.weightReader = new WeightReader(tensors, this::tensor, _ -> false, arena, where);
     this.storedReader =
-        new WeightReader(stored, n -> tensor(stored.get(n), storedLocated.get(n)), arena, where);
+        new WeightReader(
+            stored, n -> tensor(stored.get(n), storedLocated.get(n)), _ -> false, arena, where);
     this.lineage =
         file.metadata()
             .string(LINEAGE)

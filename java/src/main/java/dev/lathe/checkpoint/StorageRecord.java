@@ -1,13 +1,20 @@
 package dev.lathe.checkpoint;
 
+import dev.lathe.error.InvalidInputException;
+import dev.lathe.tensor.ActivationFormat;
 import dev.lathe.tensor.DType;
 import java.util.ArrayList;
+import java.util.Collection;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.function.Predicate;
+import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.ObjectNode;
 
@@ -19,19 +26,30 @@ import tools.jackson.databind.node.ObjectNode;
  * plain. Weights in any other format (bitmaps, a quantized embedding) only Lathe reads; then {@code
  * quant_method} is {@code lathe}, so that an engine which does not know it says so instead of
  * taking codes for weights. {@code lathe.weights} counts the modules of each format.
+ *
+ * <p>Whether the activations of an INT8 module are INT8 too ({@link ActivationFormat}) is said here
+ * alone: by compressed-tensors' {@code input_activations} (8 bits, symmetric, dynamic, by token),
+ * else by the list {@code lathe.int8_activations}.
  */
 final class StorageRecord {
   private static final String QUANTIZATION = "quantization_config";
   private static final String LATHE = "lathe";
   private static final String HEAD = "lm_head";
+  private static final String INT8_ACTIVATIONS = "int8_activations";
 
   private StorageRecord() {}
 
   /** How an INT8 module is stored. */
   private record Int8Kind(boolean symmetric, long groups, long groupSize, boolean even) {}
 
-  /** A copy of the configuration, with the record of these tensors instead of any older one. */
-  static ObjectNode into(ObjectNode config, List<TensorInfo> infos) {
+  /**
+   * A copy of the configuration, with the record of these tensors instead of any older one. What
+   * the older one said of activations stays true of modules that are still INT8.
+   *
+   * @param int8Activations modules of which it becomes true
+   */
+  static ObjectNode into(
+      ObjectNode config, List<TensorInfo> infos, Collection<String> int8Activations) {
     Map<String, TensorInfo> byName = new LinkedHashMap<>();
     infos.forEach(info -> byName.put(info.name(), info));
     Map<String, Integer> formats = new TreeMap<>();
@@ -59,19 +77,85 @@ final class StorageRecord {
     if (int8.isEmpty() && !bitmaps) {
       return result;
     }
+    Predicate<String> before = int8Activations("", config);
+    Set<String> activations = new TreeSet<>();
+    int8.forEach((module, kind) -> {
+      boolean takes = kind.symmetric() && kind.groups() == 1;
+      if (takes && (int8Activations.contains(module) || before.test(module))) {
+        activations.add(module);
+      }
+    });
     boolean compatible =
         !bitmaps
+            && (activations.isEmpty() || activations.size() == int8.size())
             && new TreeSet<>(int8.values().stream().map(Int8Kind::toString).toList()).size() == 1
             && int8.values().iterator().next().even()
-            && int8.keySet().stream().noneMatch(m -> isEmbedding(m) || m.equals(HEAD));
+            && int8.keySet().stream().allMatch(StorageRecord::isInnerLayer);
     result.set(
         QUANTIZATION,
         compatible
-            ? compressedTensors(int8.values().iterator().next(), plain)
+            ? compressedTensors(int8.values().iterator().next(), plain, !activations.isEmpty())
             : StrictJson.mapper().createObjectNode().put("quant_method", LATHE));
     ObjectNode weights = result.putObject(LATHE).put("format_version", 1).putObject("weights");
     formats.forEach(weights::put);
+    if (!compatible && !activations.isEmpty()) {
+      ArrayNode names = ((ObjectNode) result.get(LATHE)).putArray(INT8_ACTIVATIONS);
+      activations.forEach(names::add);
+    }
     return result;
+  }
+
+  /**
+   * The modules whose activations are INT8, by a configuration; others may be named too, and take
+   * them only where they are INT8 with one scale a row.
+   *
+   * @param where for messages
+   * @throws InvalidInputException if Lathe's own list is no list of names
+   */
+  static Predicate<String> int8Activations(String where, ObjectNode config) {
+    JsonNode names = config.path(LATHE).path(INT8_ACTIVATIONS);
+    if (!names.isMissingNode()) {
+      Set<String> modules = new HashSet<>();
+      boolean list = names.isArray();
+      for (JsonNode name : names) {
+        list &= name.isString();
+        modules.add(name.asString(""));
+      }
+      if (!list) {
+        throw new InvalidInputException(
+            "%s: %s.%s must be a list of names of modules"
+                .formatted(where, LATHE, INT8_ACTIVATIONS));
+      }
+      return modules::contains;
+    }
+    JsonNode quantization = config.path(QUANTIZATION);
+    if (!quantization.path("quant_method").asString("").equals("compressed-tensors")) {
+      return _ -> false;
+    }
+    List<JsonNode> groups = new ArrayList<>();
+    quantization.path("config_groups").forEach(groups::add);
+    Set<String> ignored = new HashSet<>();
+    quantization.path("ignore").forEach(name -> ignored.add(name.asString("")));
+    // Several groups, other targets and patterns are for exact rules of who is meant: not read.
+    boolean plain =
+        groups.size() == 1
+            && isLinear(groups.getFirst().path("targets"))
+            && ignored.stream().noneMatch(name -> name.startsWith("re:"));
+    return plain && isInt8ByToken(groups.getFirst().path("input_activations"))
+        ? module -> !ignored.contains(module) && !isEmbedding(module)
+        : _ -> false;
+  }
+
+  private static boolean isLinear(JsonNode targets) {
+    return targets.size() == 1 && targets.path(0).asString("").equals("Linear");
+  }
+
+  private static boolean isInt8ByToken(JsonNode activations) {
+    return activations.path("num_bits").asInt(0) == 8
+        && activations.path("type").asString("").equals("int")
+        && activations.path("strategy").asString("").equals("token")
+        && activations.path("symmetric").asBoolean(false)
+        && activations.path("dynamic").asBoolean(false);
   }
 
   private static Int8Kind kind(String module, TensorInfo info, Map<String, TensorInfo> byName) {
@@ -87,7 +171,8 @@ final class StorageRecord {
         : new Int8Kind(symmetric, 0, Math.ceilDiv(cols, groups), cols % groups == 0);
   }
 
-  private static ObjectNode compressedTensors(Int8Kind kind, List<String> plain) {
+  private static ObjectNode compressedTensors(
+      Int8Kind kind, List<String> plain, boolean int8Activations) {
     ObjectNode root = StrictJson.mapper().createObjectNode();
     root.put("quant_method", "compressed-tensors")
         .put("format", "int-quantized")
@@ -105,17 +190,31 @@ final class StorageRecord {
     if (kind.groups() != 1) {
       weights.put("group_size", kind.groupSize());
     }
-    group.putNull("input_activations").putNull("output_activations");
+    if (int8Activations) {
+      group
+          .putObject("input_activations")
+          .put("num_bits", 8)
+          .put("type", "int")
+          .put("symmetric", true)
+          .put("strategy", "token")
+          .put("dynamic", true);
+    } else {
+      group.putNull("input_activations");
+    }
+    group.putNull("output_activations");
     ArrayNode ignore = root.putArray("ignore").add(HEAD);
-    plain.stream()
-        .filter(module -> !isEmbedding(module) && !module.equals(HEAD))
-        .forEach(ignore::add);
+    plain.stream().filter(StorageRecord::isInnerLayer).forEach(ignore::add);
     return root;
   }
 
   /** Modules that compressed-tensors' target {@code Linear} does not mean, by their usual names. */
   private static boolean isEmbedding(String module) {
     return module.endsWith("embed_tokens") || module.endsWith(".wte") || module.endsWith(".wpe");
+  }
+
+  /** Neither an embedding nor the head, by their usual names. */
+  static boolean isInnerLayer(String module) {
+    return !isEmbedding(module) && !module.equals(HEAD);
   }
 
   private static String module(TensorInfo info, String suffix) {

@@ -27,7 +27,7 @@ import tools.jackson.databind.node.ObjectNode;
  */
 final class SyntheticCheckpoint implements Checkpoint {
   private static final String PREFIX = "synthetic:";
-  private static final List<String> FORMATS = List.of("bf16", "f32", "int8");
+  private static final List<String> FORMATS = List.of("bf16", "f32", "int8", "w8a8");
   private static final long SEED = 0x1a7e;
 
   /** INT8 weights: 127 steps are four standard deviations. */
@@ -52,7 +52,13 @@ final class SyntheticCheckpoint implements Checkpoint {
       plannedOf.put(planned.name(), planned);
       parts(planned).forEach(part -> infos.put(part.name(), part));
     }
-    this.reader = new WeightReader(infos, this::tensor, arena, name);
+    this.reader =
+        new WeightReader(
+            infos,
+            this::tensor,
+            module -> format.equals("w8a8") && StorageRecord.isInnerLayer(module),
+            arena,
+            name);
   }
 
   /** True where a MODEL is the name of a synthetic one. */
@@ -106,7 +112,7 @@ final class SyntheticCheckpoint implements Checkpoint {
             planned.name().substring(0, planned.name().length() - WeightFormat.WEIGHT.length());
         long rows = planned.shape()[0];
         long cols = planned.shape()[1];
-        yield format.equals("int8")
+        yield format.equals("int8") || format.equals("w8a8")
             ? WeightFormat.int8(module, rows, cols, 1, false, DType.BF16)
             : WeightFormat.dense(module, rows, cols, dtype);
       }

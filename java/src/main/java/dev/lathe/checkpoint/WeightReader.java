@@ -1,6 +1,7 @@
 package dev.lathe.checkpoint;
 
 import dev.lathe.error.InvalidInputException;
+import dev.lathe.tensor.ActivationFormat;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Floats;
 import dev.lathe.tensor.Tensor;
@@ -11,6 +12,7 @@ import java.lang.foreign.ValueLayout;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Function;
+import java.util.function.Predicate;
 
 /** Puts the tensors of a module together to the weight that they store; {@link WeightFormat}. */
 final class WeightReader {
@@ -24,16 +26,23 @@ final class WeightReader {
 
   private final Map<String, TensorInfo> tensors;
   private final Function<String, Tensor> tensor;
+  private final Predicate<String> int8Activations;
   private final Arena arena;
   private final String where;
 
   /**
+   * @param int8Activations modules whose activations are INT8 too, where their weights take it
    * @param arena owns what has to be derived: row offsets, and scales in another type or shape
    */
   WeightReader(
-      Map<String, TensorInfo> tensors, Function<String, Tensor> tensor, Arena arena, String where) {
+      Map<String, TensorInfo> tensors,
+      Function<String, Tensor> tensor,
+      Predicate<String> int8Activations,
+      Arena arena,
+      String where) {
     this.tensors = tensors;
     this.tensor = tensor;
+    this.int8Activations = int8Activations;
     this.arena = arena;
     this.where = where;
   }
@@ -64,7 +73,10 @@ final class WeightReader {
         throw bad(name, "is I8, so %s must be there".formatted(module + WeightFormat.SCALE));
       }
       Tensor scales = scales(module, values.size(0), values.size(1));
-      return new Weight.Int8(values, scales, zeroPoints(module, scales));
+      Weight.Int8 int8 = new Weight.Int8(values, scales, zeroPoints(module, scales));
+      return int8Activations.test(module) && int8.takesInt8Activations()
+          ? int8.with(ActivationFormat.INT8)
+          : int8;
     }
     if (!isPlain(dtype)) {
       throw bad(

@@ -96,11 +96,7 @@ record BackendHealth(
   /** Of the machine, not of a model that may fit a cache: with the memory's bandwidth. */
   private static Ceilings memoryCeilings(DeviceInfo device, int threads) {
     CpuCeilings measured = CpuCeilings.measure(threads);
-    return new Ceilings(
-        measured.readBandwidthGbs(),
-        measured.peakGflops(),
-        measured.int16Gops(),
-        "%s, %d threads".formatted(device.name(), threads));
+    return measured.asCeilings("%s, %d threads".formatted(device.name(), threads));
   }
 
   private static BackendHealth reference(int threads) {
@@ -134,8 +130,11 @@ record BackendHealth(
     Optional<Ceilings.TensorCores> tensorCores = ceilings.flatMap(Ceilings::tensorCores);
     json.put("peak_bf16_tensor_tflops", tensorCores.map(t -> t.bf16Gflops() / 1e3).orElse(null));
     json.put("peak_int8_tensor_tops", tensorCores.map(t -> t.int8Gops() / 1e3).orElse(null));
-    OptionalDouble int16 = ceilings.map(Ceilings::int16Gops).orElseGet(OptionalDouble::empty);
-    json.put("peak_int16_tops", int16.isPresent() ? (Double) (int16.getAsDouble() / 1e3) : null);
+    Optional<Ceilings.Integers> integers = ceilings.flatMap(Ceilings::integers);
+    json.put("peak_int16_tops", integers.map(i -> i.int16Gops() / 1e3).orElse(null));
+    OptionalDouble int8 =
+        integers.map(Ceilings.Integers::int8Gops).orElseGet(OptionalDouble::empty);
+    json.put("peak_int8_tops", int8.isPresent() ? (Double) (int8.getAsDouble() / 1e3) : null);
     json.put(
         "peak_source", ceilings.map(c -> "measured now: " + c.source()).orElse(ceilingsReason));
     return json;
@@ -152,8 +151,11 @@ record BackendHealth(
             "reads %.1f GB/s, %.0f GFLOP/s in F32; "
                 .formatted(c.readBandwidthGbs(), c.peakGflops())));
     ceilings
-        .map(Ceilings::int16Gops)
-        .ifPresent(i -> i.ifPresent(gops -> what.append("%.0f GOP/s in INT16; ".formatted(gops))));
+        .flatMap(Ceilings::integers)
+        .ifPresent(i -> {
+          what.append("%.0f GOP/s in INT16; ".formatted(i.int16Gops()));
+          i.int8Gops().ifPresent(gops -> what.append("%.0f GOP/s in INT8; ".formatted(gops)));
+        });
     ceilings
         .flatMap(Ceilings::tensorCores)
         .ifPresent(t ->

@@ -53,8 +53,12 @@ final class ProfileText {
         ceilings.source(),
         profile.ridgeFlopsPerByte());
     ceilings
-        .int16Gops()
-        .ifPresent(gops -> print("          products of 16-bit integers: %.1f GOP/s", gops));
+        .integers()
+        .ifPresent(i -> {
+          print("          products of 16-bit integers: %.1f GOP/s", i.int16Gops());
+          i.int8Gops()
+              .ifPresent(gops -> print("          products of 8-bit integers: %.1f GOP/s", gops));
+        });
     ceilings
         .tensorCores()
         .ifPresent(t ->

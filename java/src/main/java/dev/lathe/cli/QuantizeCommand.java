@@ -25,7 +25,8 @@ final class QuantizeCommand implements Callable<Integer> {
       defaultValue = "w8a16",
       paramLabel = "NAME",
       description =
-          "w8a16: weights as INT8 with one scale a row, activations as they are. Default:"
+          "w8a16: weights as INT8 with one scale a row, activations as they are. w8a8: the"
+              + " activations of linear layers as INT8 too, with one scale a token. Default:"
               + " ${DEFAULT-VALUE}.")
   private String scheme;
 
@@ -46,13 +47,17 @@ final class QuantizeCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    Exists.require("--scheme", scheme, List.of("w8a16"));
+    Exists.require("--scheme", scheme, List.of("w8a16", "w8a8"));
     Exists.require("--method", method, List.of("rtn"));
     if (symmetric && asymmetric) {
       throw new InvalidInputException("--symmetric and --asymmetric: only one of the two");
     }
-    Compression.run(
-        new QuantizeInt8(!asymmetric), model.path(), out.path(), output, lathe.console());
+    boolean w8a8 = scheme.equals("w8a8");
+    if (w8a8 && asymmetric) {
+      throw new InvalidInputException("--asymmetric: w8a8 is symmetric, it has no zero points");
+    }
+    QuantizeInt8 technique = w8a8 ? QuantizeInt8.withActivations() : new QuantizeInt8(!asymmetric);
+    Compression.run(technique, model.path(), out.path(), output, lathe.console());
     return 0;
   }
 }

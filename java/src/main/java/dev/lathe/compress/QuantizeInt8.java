@@ -3,6 +3,9 @@ package dev.lathe.compress;
 import dev.lathe.backend.HostMemory;
 import dev.lathe.checkpoint.Checkpoint;
 import dev.lathe.checkpoint.WeightFormat;
+import dev.lathe.error.InvalidInputException;
+import dev.lathe.model.ModelConfig;
+import dev.lathe.tensor.ActivationFormat;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Floats;
 import dev.lathe.tensor.Tensor;
@@ -13,37 +16,103 @@ import java.nio.file.Path;
 import java.util.Optional;
 
 /**
- * Weights as INT8 with a scale a row (W8A16, round to nearest): every linear layer, embedding and
- * head, one byte a weight. Norms and biases stay. Of a pruned matrix the weights that are kept are
+ * Weights as INT8 with a scale a row (round to nearest): every linear layer, embedding and head,
+ * one byte a weight. Norms and biases stay. Of a pruned matrix the weights that are kept are
  * quantized, and the row's scale is theirs. A matrix that is INT8 already stays as it is.
  *
+ * <p>W8A8 makes the activations of linear layers INT8 too, when they are multiplied; of embedding
+ * and head they stay, and of what is no INT8 matrix with one scale a row and no zero points.
+ *
  * @param symmetric without zero points: {@code w = q scale}; see {@link Int8Row}
+ * @param activations INT8 for W8A8, which is symmetric
  */
-public record QuantizeInt8(boolean symmetric) implements Technique {
+public record QuantizeInt8(boolean symmetric, ActivationFormat activations) implements Technique {
+
+  public QuantizeInt8 {
+    if (activations == ActivationFormat.INT8 && !symmetric) {
+      throw new IllegalArgumentException("W8A8 is symmetric");
+    }
+  }
+
+  /** W8A16. */
+  public QuantizeInt8(boolean symmetric) {
+    this(symmetric, ActivationFormat.FLOAT);
+  }
+
+  /** W8A8. */
+  public static QuantizeInt8 withActivations() {
+    return new QuantizeInt8(true, ActivationFormat.INT8);
+  }
 
   @Override
   public String name() {
-    return symmetric ? "int8" : "int8 asymmetric";
+    return isW8A8() ? "w8a8" : symmetric ? "int8" : "int8 asymmetric";
   }
 
   @Override
   public String description() {
-    return "quantize w8a16 rtn per-channel " + (symmetric ? "symmetric" : "asymmetric");
+    return "quantize %s rtn per-channel %s%s"
+        .formatted(
+            isW8A8() ? "w8a8" : "w8a16",
+            symmetric ? "symmetric" : "asymmetric",
+            isW8A8() ? ", activations per token" : "");
+  }
+
+  private boolean isW8A8() {
+    return activations == ActivationFormat.INT8;
+  }
+
+  /** Of W8A8, where no matrix would become it. */
+  @Override
+  public Optional<String> refusal(Checkpoint in) {
+    if (!isW8A8()) {
+      return Optional.empty();
+    }
+    ModelConfig config = ModelConfig.parse(in.config(), in.path() + ": config.json");
+    if (config.storesInputsByOutputs()) {
+      return Optional.of(
+          "W8A8 needs a scale for each output, but %s stores its matrices [inputs, outputs]: w8a16 works"
+              .formatted(config.architecture()));
+    }
+    boolean some =
+        Contents.matrices(in).stream()
+            .filter(matrix -> !matrix.isEmbeddingOrHead())
+            .map(matrix -> in.weight(matrix.module()))
+            .anyMatch(weight ->
+                weight instanceof Weight.Dense
+                    || (weight instanceof Weight.Int8 int8
+                        && int8.takesInt8Activations()
+                        && int8.activations() == ActivationFormat.FLOAT));
+    return some
+        ? Optional.empty()
+        : Optional.of(
+            "no linear layer is plain or INT8 with one scale a row and no zero points, which W8A8 is made of");
   }
 
   @Override
   public CompressionResult apply(Checkpoint in, Path out, Progress progress) {
+    refusal(in)
+        .ifPresent(why -> {
+          throw new InvalidInputException(in.path() + ": " + why);
+        });
     return Rewrite.run(in, out, description(), progress, () -> this::plan);
   }
 
   Rewrite.Plan plan(Contents.Matrix matrix, FiniteRows rows) {
     String module = matrix.module();
     boolean asymmetric = !symmetric;
+    ActivationFormat here = matrix.isEmbeddingOrHead() ? ActivationFormat.FLOAT : activations;
     return switch (rows.weight()) {
       case Weight.Dense dense ->
           new Rewrite.Plan.Replace(
               WeightFormat.int8(module, dense.rows(), dense.cols(), 1, asymmetric, DType.BF16),
-              memory -> dense(rows, memory));
+              here,
+              memory -> dense(rows, memory).with(here));
+      case Weight.Int8 int8 when here != int8.activations() && isW8A8() ->
+          int8.takesInt8Activations() && here == ActivationFormat.INT8
+              ? new Rewrite.Plan.QuantizeActivations("the same weights, activations as INT8")
+              : new Rewrite.Plan.Keep(
+                  "its activations stay: they are INT8 beside one scale a row without zero points");
       case Weight.Bitmap bitmap when bitmap.scales().isEmpty() ->
           new Rewrite.Plan.Replace(
               WeightFormat.bitmap(

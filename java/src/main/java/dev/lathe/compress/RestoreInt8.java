@@ -1,11 +1,11 @@
 package dev.lathe.compress;
 
 import dev.lathe.checkpoint.Checkpoint;
+import dev.lathe.tensor.ActivationFormat;
 import dev.lathe.tensor.Weight;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.Optional;
 
 /**
  * Quantizes again what was INT8 in another checkpoint of the same model, symmetric or not as it was
@@ -20,9 +20,12 @@ public final class RestoreInt8 implements Technique {
   public RestoreInt8(Checkpoint model) {
     for (Contents.Matrix matrix : Contents.matrices(model)) {
       Weight weight = model.weight(matrix.module());
-      Optional<Boolean> symmetric =
-          Bitmaps.scales(weight).map(_ -> Bitmaps.zeroPoints(weight).isEmpty());
-      symmetric.ifPresent(s -> byModule.put(matrix.module(), new QuantizeInt8(s)));
+      boolean symmetric = Bitmaps.zeroPoints(weight).isEmpty();
+      ActivationFormat activations =
+          weight instanceof Weight.Int8 int8 ? int8.activations() : ActivationFormat.FLOAT;
+      if (Bitmaps.scales(weight).isPresent()) {
+        byModule.put(matrix.module(), new QuantizeInt8(symmetric, activations));
+      }
     }
   }
 
@@ -40,7 +43,7 @@ public final class RestoreInt8 implements Technique {
   public String description() {
     return byModule.values().stream().distinct().count() == 1
         ? byModule.values().iterator().next().description()
-        : "quantize w8a16 rtn per-channel, as before";
+        : "quantize w8a16 and w8a8 rtn per-channel, as before";
   }
 
   @Override

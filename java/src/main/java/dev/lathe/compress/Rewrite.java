@@ -7,6 +7,7 @@ import dev.lathe.checkpoint.CheckpointWriter;
 import dev.lathe.checkpoint.Lineage;
 import dev.lathe.checkpoint.TensorInfo;
 import dev.lathe.checkpoint.WeightFormat;
+import dev.lathe.tensor.ActivationFormat;
 import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Weight;
 import java.nio.file.Path;
@@ -28,12 +29,27 @@ final class Rewrite implements AutoCloseable {
     record Keep(String why) implements Plan {}
 
     /**
+     * Its tensors go over as they are, and its activations become INT8.
+     *
+     * @param why in words, for the result
+     */
+    record QuantizeActivations(String why) implements Plan {}
+
+    /**
      * It is stored in another way.
      *
      * @param infos what will be written, known before it is made
+     * @param activations that it is multiplied by
      * @param make the weight, in the memory that is given
      */
-    record Replace(List<TensorInfo> infos, Function<HostMemory, Weight> make) implements Plan {}
+    record Replace(
+        List<TensorInfo> infos, ActivationFormat activations, Function<HostMemory, Weight> make)
+        implements Plan {
+
+      Replace(List<TensorInfo> infos, Function<HostMemory, Weight> make) {
+        this(infos, ActivationFormat.FLOAT, make);
+      }
+    }
   }
 
   /** What a technique does to each matrix. */
@@ -95,7 +111,23 @@ final class Rewrite implements AutoCloseable {
                 layers.add(result(matrix, weight, matrix.bytes(), 0, keep.why()));
                 return copy(matrix);
               });
-      case Plan.Replace replace -> writer.group(replace.infos(), () -> make(matrix, replace));
+      case Plan.QuantizeActivations change -> {
+        writer.int8Activations(matrix.module());
+        writer.group(
+            matrix.tensors(),
+            () -> {
+              Weight weight =
+                  ((Weight.Int8) in.weight(matrix.module())).with(ActivationFormat.INT8);
+              layers.add(result(matrix, weight, matrix.bytes(), 0, change.why()));
+              return copy(matrix);
+            });
+      }
+      case Plan.Replace replace -> {
+        if (replace.activations() == ActivationFormat.INT8) {
+          writer.int8Activations(matrix.module());
+        }
+        writer.group(replace.infos(), () -> make(matrix, replace));
+      }
     }
   }
 

@@ -17,8 +17,8 @@ import tools.jackson.databind.node.ObjectNode;
  *  embedding: false}
  * }</pre>
  *
- * <p>Required: {@code technique}; {@code scheme} to quantize; {@code sparsity} to prune. The other
- * values above are the defaults.
+ * <p>Required: {@code technique}; {@code scheme} to quantize, w8a16 or w8a8; {@code sparsity} to
+ * prune. The other values above are the defaults.
  */
 public final class Techniques {
   private static final List<String> NAMES = List.of("quantize", "prune");
@@ -45,9 +45,13 @@ public final class Techniques {
 
   private static Technique quantize(StepFields step) {
     step.allow("technique", "scheme", "method", "symmetric");
-    step.choice("scheme", Optional.empty(), List.of("w8a16"));
+    String scheme = step.choice("scheme", Optional.empty(), List.of("w8a16", "w8a8"));
     step.choice("method", Optional.of("rtn"), List.of("rtn"));
-    return new QuantizeInt8(step.flag("symmetric", true));
+    boolean symmetric = step.flag("symmetric", true);
+    if (scheme.equals("w8a8") && !symmetric) {
+      throw step.error("'symmetric' is false; it must be true: w8a8 has no zero points");
+    }
+    return scheme.equals("w8a8") ? QuantizeInt8.withActivations() : new QuantizeInt8(symmetric);
   }
 
   /**

@@ -42,10 +42,7 @@ public final class Ridge {
 
   private static Ceilings cpu(int threads, long bufferBytes) {
     CpuCeilings measured = CpuCeilings.measure(threads, bufferBytes);
-    return new Ceilings(
-        measured.readBandwidthGbs(),
-        measured.peakGflops(),
-        measured.int16Gops(),
+    return measured.asCeilings(
         "measured on the CPU, %d threads: reading %.1f MB over and over; multiply-adds in registers"
             .formatted(threads, Math.max(bufferBytes, threads * MIB) / 1e6));
   }

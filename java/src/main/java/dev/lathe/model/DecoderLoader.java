@@ -13,6 +13,7 @@ import dev.lathe.checkpoint.TensorInfo;
 import dev.lathe.error.InvalidInputException;
 import dev.lathe.model.DecoderWeights.HeadNorms;
 import dev.lathe.model.DecoderWeights.Norm;
+import dev.lathe.tensor.ActivationFormat;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Floats;
 import dev.lathe.tensor.Tensor;
@@ -152,6 +153,12 @@ final class DecoderLoader {
   /** As the file has it where it stores [outputs, inputs], else a copy. */
   private Weight transposed(String module, long outputs, long inputs) {
     Optional<Weight> stored = checkpoint.transposed(module);
+    if (checkpoint.weight(module) instanceof Weight.Int8 int8
+        && int8.activations() == ActivationFormat.INT8) {
+      throw new InvalidInputException(
+          "%s: %s is stored [inputs, outputs], so its scales belong to inputs: INT8 activations need one an output"
+              .formatted(checkpoint.path(), module));
+    }
     return stored.isPresent()
         ? matrix(stored.get(), module, outputs, inputs)
         : Transposed.copy(matrix(module, inputs, outputs), copies);

@@ -54,6 +54,13 @@ public record ModelConfig(
     endOfSequence = Set.copyOf(endOfSequence);
   }
 
+  /** Whether the layers' matrices are stored [inputs, outputs], as GPT-2's are by Hugging Face. */
+  public boolean storesInputsByOutputs() {
+    return Architecture.of(architecture)
+        .filter(a -> a.has(Architecture.Trait.GPT2_STYLE))
+        .isPresent();
+  }
+
   /**
    * Reads and checks a Hugging Face {@code config.json}.
    *

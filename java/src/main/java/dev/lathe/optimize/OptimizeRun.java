@@ -156,6 +156,11 @@ final class OptimizeRun {
   private Decided technique(Plan.Step step, String stepFolder) {
     Path out = steps.path(stepFolder);
     Path before = acceptedPath();
+    Optional<String> refusal = refusal(step, before);
+    if (refusal.isPresent()) {
+      Stage skipped = stages.notApplicable(acceptedStage(), step, refusal.get());
+      return new Decided(skipped, journal.acceptedStep(), Optional.empty());
+    }
     StepWork.Applied applied = work.apply(step, before, out);
     try (LoadedModel candidate = LoadedModel.open(out, backend)) {
       sink.begin(applied.what() + ": evaluate");
@@ -181,6 +186,12 @@ final class OptimizeRun {
           stage,
           decision.accepted() ? Optional.of(stepFolder) : journal.acceptedStep(),
           Optional.empty());
+    }
+  }
+
+  private static Optional<String> refusal(Plan.Step step, Path model) {
+    try (Checkpoint checkpoint = Checkpoints.open(model)) {
+      return step.technique().refusal(checkpoint);
     }
   }
 

@@ -85,6 +85,18 @@ final class Stages {
     return applied.training().map(stage::with).orElse(stage);
   }
 
+  /** A technique that can't be tried on the model: the figures are those of the accepted one. */
+  Stage notApplicable(Stage accepted, Plan.Step step, String why) {
+    return stage(
+        new Title(step.name(), Kind.TECHNIQUE, step.technique().name(), false, "not tried: " + why),
+        Model.of(accepted),
+        1,
+        false,
+        Optional.empty(),
+        Optional.empty(),
+        OptionalDouble.empty());
+  }
+
   Stage cached(Stage accepted, Trial speed, Check sameTokens) {
     double ratio = speed.ownSpeedup();
     String figures =

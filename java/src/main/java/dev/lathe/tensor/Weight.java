@@ -25,7 +25,10 @@ public sealed interface Weight {
     };
   }
 
-  /** What the format is called in reports: {@code f32}, {@code int8}, {@code bitmap(int8)}. */
+  /**
+   * What the format is called in reports: {@code f32}, {@code int8}, {@code w8a8}, {@code
+   * bitmap(int8)}.
+   */
   String format();
 
   /** Plain values, F32, F16 or BF16. */
@@ -64,8 +67,12 @@ public sealed interface Weight {
    * @param values [rows, cols] I8
    * @param scales [rows, groups] F32 or BF16; one group a row is "per channel"
    * @param zeroPoints [rows, groups] I8, absent where symmetric
+   * @param activations what it is multiplied by; INT8 with one scale a row and no zero points, and
+   *     at most {@link ActivationFormat#MOST_COLUMNS} columns
    */
-  record Int8(Tensor values, Tensor scales, Optional<Tensor> zeroPoints) implements Weight {
+  record Int8(
+      Tensor values, Tensor scales, Optional<Tensor> zeroPoints, ActivationFormat activations)
+      implements Weight {
     public Int8 {
       if (values.rank() != 2 || values.dtype() != DType.I8) {
         throw new IllegalArgumentException("not an I8 matrix: " + values);
@@ -82,6 +89,32 @@ public sealed interface Weight {
         throw new IllegalArgumentException(
             "zero points " + zeroPoints.get() + " do not fit scales " + scales);
       }
+      if (activations == ActivationFormat.INT8 && !takesInt8(values, scales, zeroPoints)) {
+        throw new IllegalArgumentException(
+            "INT8 activations go with one scale a row, no zero points and at most %d columns: %s, %s"
+                .formatted(ActivationFormat.MOST_COLUMNS, values, scales));
+      }
+    }
+
+    /** Multiplied by activations as they are. */
+    public Int8(Tensor values, Tensor scales, Optional<Tensor> zeroPoints) {
+      this(values, scales, zeroPoints, ActivationFormat.FLOAT);
+    }
+
+    private static boolean takesInt8(Tensor values, Tensor scales, Optional<Tensor> zeroPoints) {
+      return scales.size(1) == 1
+          && zeroPoints.isEmpty()
+          && values.size(1) <= ActivationFormat.MOST_COLUMNS;
+    }
+
+    /** Whether activations may be INT8 too. */
+    public boolean takesInt8Activations() {
+      return takesInt8(values, scales, zeroPoints);
+    }
+
+    /** The same codes. */
+    public Int8 with(ActivationFormat other) {
+      return new Int8(values, scales, zeroPoints, other);
     }
 
     @Override
@@ -106,7 +139,9 @@ public sealed interface Weight {
 
     @Override
     public String format() {
-      return zeroPoints.isPresent() ? "int8-asymmetric" : "int8";
+      return activations == ActivationFormat.INT8
+          ? "w8a8"
+          : zeroPoints.isPresent() ? "int8-asymmetric" : "int8";
     }
   }
 

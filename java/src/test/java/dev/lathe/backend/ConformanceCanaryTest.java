@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.api.DynamicTest.dynamicTest;
 
 import dev.lathe.backend.reference.ReferenceBackend;
+import dev.lathe.tensor.ActivationFormat;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Floats;
 import dev.lathe.tensor.Tensor;
@@ -56,6 +57,7 @@ final class ConformanceCanaryTest {
     defects.put(
         "last column is left out", linear(WeightCases.INT8_GROUP_F32, new LastColumnLeftOut()));
     defects.put("row stride is ignored", linear(WeightCases.F16, new StrideIgnored()));
+    defects.put("activations as they are", linear(WeightCases.W8A8_F32, new NotQuantized()));
     defects.put("activations as BF16", linear(WeightCases.F32, new NarrowActivations()));
     defects.put("mask is one too wide", attention(new MaskTooWide()));
     defects.put("two blocks are swapped", attention(new BlocksSwapped()));
@@ -123,6 +125,13 @@ final class ConformanceCanaryTest {
         }
         to.linear(out, shorter, layer, epilogue);
       }
+    }
+  }
+
+  private static final class NotQuantized extends Defective {
+    @Override
+    public Weight place(Weight weight, DeviceMemory memory) {
+      return ((Weight.Int8) weight).with(ActivationFormat.FLOAT);
     }
   }
 

@@ -1,6 +1,7 @@
 package dev.lathe.backend;
 
 import dev.lathe.backend.LinearChecks.ActivationRounding;
+import dev.lathe.backend.LinearChecks.Rounding;
 import dev.lathe.backend.reference.ReferenceBackend;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
@@ -161,7 +162,10 @@ final class FusedChecks {
                 expected,
                 0,
                 Epilogue.STORE,
-                (weight, tokens) -> rounding.of(weight, tokens).plus(norm)));
+                (weight, tokens) -> {
+                  Rounding own = rounding.of(weight, tokens);
+                  return TokenQuantization.isFor(weight) ? own.quantized(norm) : own.plus(norm);
+                }));
       }
     }
   }

@@ -1,6 +1,7 @@
 package dev.lathe.backend;
 
 import dev.lathe.backend.reference.ReferenceBackend;
+import dev.lathe.tensor.ActivationFormat;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Weight;
@@ -35,6 +36,14 @@ public final class LinearChecks {
 
     Rounding plus(double more) {
       return new Rounding(relative + more, ofLargest, block);
+    }
+
+    /**
+     * Of activations that are off already and become {@link ActivationFormat#INT8} then: one that
+     * comes by the border between two codes may get the other, and the scale follows the largest.
+     */
+    Rounding quantized(double before) {
+      return new Rounding(relative + 2 * before, 1.0 / ActivationFormat.MOST, Integer.MAX_VALUE);
     }
 
     /** How far each activation of a token may be off. */

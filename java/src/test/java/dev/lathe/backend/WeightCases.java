@@ -1,5 +1,6 @@
 package dev.lathe.backend;
 
+import dev.lathe.tensor.ActivationFormat;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Floats;
 import dev.lathe.tensor.Tensor;
@@ -26,6 +27,8 @@ enum WeightCases {
   INT8_GROUP_OF_32,
   INT8_GROUP_OF_64_ASYMMETRIC,
   INT8_GROUP_OF_128,
+  W8A8_BF16,
+  W8A8_F32,
   BITMAP_F32,
   BITMAP_F16,
   BITMAP_BF16,
@@ -34,6 +37,8 @@ enum WeightCases {
   BITMAP_INT8_BF16_ASYMMETRIC,
   STACKED_DENSE,
   STACKED_INT8,
+  STACKED_W8A8,
+  STACKED_W8A8_MIXED,
   STACKED_MIXED;
 
   /** A stack has more rows: that many in each part. */
@@ -55,6 +60,8 @@ enum WeightCases {
       case INT8_GROUP_OF_32 -> b.int8(32, DType.BF16, false);
       case INT8_GROUP_OF_64_ASYMMETRIC -> b.int8(64, DType.F32, true);
       case INT8_GROUP_OF_128 -> b.int8(128, DType.F32, false);
+      case W8A8_BF16 -> b.w8a8(DType.BF16);
+      case W8A8_F32 -> b.w8a8(DType.F32);
       case BITMAP_F32 -> b.bitmap(DType.F32, Optional.empty(), false);
       case BITMAP_F16 -> b.bitmap(DType.F16, Optional.empty(), false);
       case BITMAP_BF16 -> b.bitmap(DType.BF16, Optional.empty(), false);
@@ -63,6 +70,9 @@ enum WeightCases {
       case BITMAP_INT8_BF16_ASYMMETRIC -> b.bitmap(DType.I8, Optional.of(DType.BF16), true);
       case STACKED_DENSE -> stack(b.dense(DType.F32), b.dense(DType.F32));
       case STACKED_INT8 -> stack(b.int8(cols, DType.BF16, false), b.int8(cols, DType.BF16, false));
+      case STACKED_W8A8 -> stack(b.w8a8(DType.BF16), b.w8a8(DType.BF16));
+      case STACKED_W8A8_MIXED ->
+          stack(b.w8a8(DType.BF16), b.int8(cols, DType.BF16, false), b.dense(DType.BF16));
       case STACKED_MIXED ->
           stack(
               b.int8(cols, DType.BF16, true),
@@ -126,6 +136,10 @@ enum WeightCases {
           bytes(rows, cols),
           scales(scaleType, rows, groups),
           asymmetric ? Optional.of(bytes(rows, groups)) : Optional.empty());
+    }
+
+    Weight w8a8(DType scaleType) {
+      return ((Weight.Int8) int8(cols, scaleType, false)).with(ActivationFormat.INT8);
     }
 
     /** The first row is full, the second (if there is one) empty, the others half full. */

@@ -1,12 +1,20 @@
 package dev.lathe.checkpoint;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.lathe.error.InvalidInputException;
 import dev.lathe.tensor.DType;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.function.Consumer;
+import java.util.function.Predicate;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
+import tools.jackson.databind.node.ArrayNode;
+import tools.jackson.databind.node.MissingNode;
 import tools.jackson.databind.node.ObjectNode;
 
 class StorageRecordTest {
@@ -26,7 +34,7 @@ class StorageRecordTest {
     List<TensorInfo> infos = new ArrayList<>();
     modules.forEach(infos::addAll);
     infos.add(TensorInfo.of("model.norm.weight", DType.F32, 8));
-    return StorageRecord.into(CONFIG, infos);
+    return StorageRecord.into(CONFIG, infos, List.of());
   }
 
   @Test
@@ -97,6 +105,106 @@ class StorageRecordTest {
     assertThat(bitmap.get("lathe").get("weights"))
         .isEqualTo(
             StrictJson.mapper().readTree("{\"bitmap(f32)\": 1, \"bitmap(int8)\": 1, \"int8\": 1}"));
+  }
+
+  private static final List<TensorInfo> UP =
+      WeightFormat.int8("model.layers.0.mlp.up_proj", 4, 8, 1, false, DType.BF16);
+  private static final List<TensorInfo> DOWN =
+      WeightFormat.int8("model.layers.0.mlp.down_proj", 8, 4, 1, false, DType.BF16);
+
+  private static ObjectNode into(
+      ObjectNode config, List<String> int8Activations, List<List<TensorInfo>> modules) {
+    return StorageRecord.into(
+        config, modules.stream().flatMap(List::stream).toList(), int8Activations);
+  }
+
+  @Test
+  void int8ActivationsOfAllLayersAreCompressedTensors() {
+    List<String> both = List.of("model.layers.0.mlp.up_proj", "model.layers.0.mlp.down_proj");
+    ObjectNode config = into(CONFIG, both, List.of(EMBEDDING, UP, DOWN));
+    assertThat(method(config)).isEqualTo("compressed-tensors");
+    assertThat(config.at("/quantization_config/config_groups/group_0/input_activations"))
+        .isEqualTo(
+            StrictJson.mapper()
+                .readTree(
+                    """
+                    {"num_bits": 8, "type": "int", "symmetric": true, "strategy": "token",
+                     "dynamic": true}
+                    """));
+    Predicate<String> read = StorageRecord.int8Activations("config.json", config);
+    assertThat(both).allMatch(read);
+    assertThat(List.of("lm_head", "model.embed_tokens")).noneMatch(read);
+    // What is still INT8 keeps it, what is not loses it; nobody has to say so.
+    List<TensorInfo> plain = WeightFormat.dense("model.layers.0.mlp.down_proj", 8, 4, DType.BF16);
+    ObjectNode again = into(config, List.of(), List.of(EMBEDDING, UP, plain));
+    Predicate<String> left = StorageRecord.int8Activations("config.json", again);
+    assertThat(left.test("model.layers.0.mlp.up_proj")).isTrue();
+    assertThat(left.test("model.layers.0.mlp.down_proj")).isFalse();
+    assertThat(into(config, List.of(), List.of(EMBEDDING, plain)).has("lathe")).isFalse();
+  }
+
+  @Test
+  void int8ActivationsOfSomeLayersAreLathes() {
+    List<TensorInfo> table = WeightFormat.int8("model.embed_tokens", 4, 8, 1, false, DType.F32);
+    List<TensorInfo> asymmetric = WeightFormat.int8("b", 4, 8, 1, true, DType.F32);
+    ObjectNode config =
+        into(
+            CONFIG,
+            List.of("model.layers.0.mlp.up_proj", "b", "not there"),
+            List.of(table, UP, DOWN, asymmetric));
+    assertThat(method(config)).isEqualTo("lathe");
+    assertThat(config.at("/lathe/int8_activations"))
+        .isEqualTo(StrictJson.mapper().readTree("[\"model.layers.0.mlp.up_proj\"]"));
+    assertThat(Stream.of("model.layers.0.mlp.up_proj", "model.layers.0.mlp.down_proj", "b"))
+        .filteredOn(StorageRecord.int8Activations("config.json", config))
+        .containsExactly("model.layers.0.mlp.up_proj");
+    assertThat(into(CONFIG, List.of(), List.of(table, UP)).at("/lathe/int8_activations"))
+        .isEqualTo(MissingNode.getInstance());
+  }
+
+  @Test
+  void otherActivationsAreNotTakenForThese() {
+    ObjectNode good = into(CONFIG, List.of("model.layers.0.mlp.up_proj"), List.of(EMBEDDING, UP));
+    String place = "/quantization_config/config_groups/group_0";
+    Map<String, Consumer<ObjectNode>> changes =
+        Map.of(
+            "static", c -> ((ObjectNode) c.at(place + "/input_activations")).put("dynamic", false),
+            "4 bits", c -> ((ObjectNode) c.at(place + "/input_activations")).put("num_bits", 4),
+            "FP8", c -> ((ObjectNode) c.at(place + "/input_activations")).put("type", "float"),
+            "tensor",
+                c -> ((ObjectNode) c.at(place + "/input_activations")).put("strategy", "tensor"),
+            "asymmetric",
+                c -> ((ObjectNode) c.at(place + "/input_activations")).put("symmetric", false),
+            "none", c -> ((ObjectNode) c.at(place)).putNull("input_activations"),
+            "other targets", c -> ((ObjectNode) c.at(place)).putArray("targets").add("re:.*up"),
+            "patterns", c -> ((ArrayNode) c.at("/quantization_config/ignore")).add("re:.*up_proj"),
+            "ignored",
+                c ->
+                    ((ArrayNode) c.at("/quantization_config/ignore"))
+                        .add("model.layers.0.mlp.up_proj"),
+            "another method",
+                c -> ((ObjectNode) c.at("/quantization_config")).put("quant_method", "gptq"));
+    assertThat(StorageRecord.int8Activations("", good).test("model.layers.0.mlp.up_proj")).isTrue();
+    changes.forEach((what, change) -> {
+      ObjectNode config = good.deepCopy();
+      change.accept(config);
+      assertThat(StorageRecord.int8Activations("", config).test("model.layers.0.mlp.up_proj"))
+          .as(what)
+          .isFalse();
+    });
+  }
+
+  @Test
+  void aListThatIsNoneIsRefused() {
+    for (String list : List.of("true", "\"a\"", "{\"a\": 1}", "[1]", "[\"a\", null]")) {
+      ObjectNode config =
+          (ObjectNode)
+              StrictJson.mapper()
+                  .readTree("{\"lathe\": {\"int8_activations\": %s}}".formatted(list));
+      assertThatThrownBy(() -> StorageRecord.int8Activations("m/config.json", config))
+          .isInstanceOf(InvalidInputException.class)
+          .hasMessage("m/config.json: lathe.int8_activations must be a list of names of modules");
+    }
   }
 
   private static String method(ObjectNode config) {

@@ -14,6 +14,7 @@ import dev.lathe.backend.Epilogue;
 import dev.lathe.backend.HostInfo;
 import dev.lathe.backend.KvLayer;
 import dev.lathe.backend.Linear;
+import dev.lathe.backend.TokenQuantization;
 import dev.lathe.error.BackendUnusableException;
 import dev.lathe.error.LatheException;
 import dev.lathe.tensor.DType;
@@ -189,6 +190,10 @@ public final class CpuBackend extends HostBackend {
   public void linear(Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
     Checks.linear(out, x, layer);
     PlacedWeights.Placed weight = placed.of(layer.weight());
+    if (weight.divided()) {
+      layer.forEachPart((part, from, to) -> linear(out.columns(from, to), x, part, epilogue));
+      return;
+    }
     long tokens = x.size(0);
     long bias = layer.bias().isPresent() ? layer.bias().get().address() : 0;
     int add = epilogue == Epilogue.ADD ? 1 : 0;
@@ -214,10 +219,18 @@ public final class CpuBackend extends HostBackend {
     check("linear", status);
   }
 
-  /** INT8 matrices that were copied are multiplied in integers. */
+  /** INT8 matrices that were copied are multiplied in integers, a stack's all in the same. */
   @Override
   public Arithmetic arithmetic(Weight weight) {
-    return placed.of(weight).copiedBytes() > 0 ? Arithmetic.INT16 : Arithmetic.F32;
+    PlacedWeights.Placed found = placed.of(weight);
+    if (found.copiedBytes() == 0 && !found.divided()) {
+      return Arithmetic.F32;
+    }
+    boolean int8 =
+        weight instanceof Weight.Stacked stacked
+            ? stacked.parts().stream().anyMatch(TokenQuantization::isFor)
+            : TokenQuantization.isFor(weight);
+    return int8 && instructionSet.multipliesBytes() ? Arithmetic.INT8 : Arithmetic.INT16;
   }
 
   @Override

@@ -2,6 +2,7 @@ package dev.lathe.backend.cpu;
 
 import static dev.lathe.backend.cpu.CpuLibrary.unexpected;
 
+import dev.lathe.backend.Ceilings;
 import dev.lathe.error.LatheException;
 import java.util.OptionalDouble;
 
@@ -12,8 +13,10 @@ import java.util.OptionalDouble;
  * @param readBandwidthGbs GB (10^9 bytes) read per second from memory, the best of several passes
  * @param peakGflops 10^9 F32 operations per second out of registers, a fused multiply-add being two
  * @param int16Gops the same of products of 16-bit integers that are summed in 32
+ * @param int8Gops of 8-bit integers; empty where there are no instructions for them
  */
-public record CpuCeilings(double readBandwidthGbs, double peakGflops, double int16Gops) {
+public record CpuCeilings(
+    double readBandwidthGbs, double peakGflops, double int16Gops, OptionalDouble int8Gops) {
   private static final long BUFFER_BYTES = 512L << 20;
   private static final int REPEATS = 7;
   private static final int MOST_REPEATS = 501;
@@ -46,10 +49,22 @@ public record CpuCeilings(double readBandwidthGbs, double peakGflops, double int
       double flops = (double) CpuLibrary.Symbols.FLOPS.invokeExact(backend.context(), REPEATS);
       double integers =
           (double) CpuLibrary.Symbols.INTEGER_OPS.invokeExact(backend.context(), REPEATS);
-      return new CpuCeilings(bytes / 1e9, flops / 1e9, integers / 1e9);
+      double bytewise =
+          (double) CpuLibrary.Symbols.BYTE_OPS.invokeExact(backend.context(), REPEATS);
+      return new CpuCeilings(
+          bytes / 1e9,
+          flops / 1e9,
+          integers / 1e9,
+          bytewise < 0 ? OptionalDouble.empty() : OptionalDouble.of(bytewise / 1e9));
     } catch (Throwable e) {
       throw unexpected(e);
     }
+  }
+
+  /** These as a backend's. */
+  public Ceilings asCeilings(String source) {
+    return new Ceilings(
+        readBandwidthGbs, peakGflops, new Ceilings.Integers(int16Gops, int8Gops), source);
   }
 
   /**

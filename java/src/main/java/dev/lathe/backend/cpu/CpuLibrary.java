@@ -96,6 +96,7 @@ final class CpuLibrary {
     static final MethodHandle FLOPS = bind("measure_flops", JAVA_DOUBLE, JAVA_LONG, JAVA_INT);
     static final MethodHandle INTEGER_OPS =
         bind("measure_integer_ops", JAVA_DOUBLE, JAVA_LONG, JAVA_INT);
+    static final MethodHandle BYTE_OPS = bind("measure_byte_ops", JAVA_DOUBLE, JAVA_LONG, JAVA_INT);
     static final MethodHandle ROUND_TRIP =
         bind("measure_round_trip", JAVA_DOUBLE, JAVA_LONG, JAVA_INT);
 

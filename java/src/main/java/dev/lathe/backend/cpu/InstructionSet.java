@@ -15,6 +15,11 @@ public enum InstructionSet {
     this.bit = bit;
   }
 
+  /** Whether there are instructions for products of 8-bit integers that are summed in 32. */
+  boolean multipliesBytes() {
+    return bit >= AVX512VNNI.bit;
+  }
+
   static InstructionSet ofBit(int bit) {
     for (InstructionSet set : values()) {
       if (set.bit == bit) {

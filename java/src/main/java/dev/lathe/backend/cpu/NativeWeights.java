@@ -2,7 +2,9 @@ package dev.lathe.backend.cpu;
 
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
+import dev.lathe.backend.TokenQuantization;
 import dev.lathe.backend.cpu.CpuLibrary.Symbols;
+import dev.lathe.tensor.ActivationFormat;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.UnfilledMemory;
@@ -19,7 +21,7 @@ import java.util.Optional;
  * lies. INT8 matrices are copied, into the blocks in which they are multiplied in integers.
  */
 final class NativeWeights {
-  private static final long MEMBERS = 18;
+  private static final long MEMBERS = 19;
   private static final int STACKED = 8;
 
   /** Rows of a block, {@code LATHE_PACKED_ROWS}. */
@@ -27,6 +29,9 @@ final class NativeWeights {
 
   /** Columns that are summed in integers at most, {@code kIntegerBlock}. */
   private static final long BLOCK = 128;
+
+  /** A segment that is as long as the row. */
+  private static final long WHOLE_ROW = Long.MAX_VALUE;
 
   /** The widest register, in lanes: a segment is whole ones. */
   private static final long LANES = 16;
@@ -43,8 +48,10 @@ final class NativeWeights {
    *
    * @param address of its descriptor
    * @param copiedBytes of the copies that belong to it
+   * @param divided a stack that is multiplied part by part: one of its matrices wants INT8
+   *     activations, which only blocks are multiplied by, and the stack can't be in blocks
    */
-  record Described(long address, long copiedBytes) {}
+  record Described(long address, long copiedBytes, boolean divided) {}
 
   /**
    * The descriptor and the copies live as long as the arena.
@@ -57,6 +64,11 @@ final class NativeWeights {
     flatten(weight, parts);
     MemorySegment array = arena.allocate(JAVA_LONG, MEMBERS * parts.size());
     boolean packed = multiplied && canBePacked(parts);
+    boolean divided =
+        multiplied
+            && !packed
+            && parts.size() > 1
+            && parts.stream().anyMatch(TokenQuantization::isFor);
     long copied = 0;
     for (int i = 0; i < parts.size(); i++) {
       MemorySegment descriptor = array.asSlice(i * MEMBERS * 8, MEMBERS * 8);
@@ -68,7 +80,7 @@ final class NativeWeights {
       }
     }
     if (parts.size() == 1) {
-      return new Described(array.address(), copied);
+      return new Described(array.address(), copied, false);
     }
     MemorySegment whole = arena.allocate(JAVA_LONG, MEMBERS);
     put(
@@ -90,8 +102,9 @@ final class NativeWeights {
         parts.size(),
         0,
         0,
+        0,
         0);
-    return new Described(whole.address(), copied);
+    return new Described(whole.address(), copied, divided);
   }
 
   /**
@@ -112,6 +125,9 @@ final class NativeWeights {
 
   /** Columns that are summed in integers; 0 where groups don't divide blocks, or registers them. */
   private static long segment(Weight.Int8 weight) {
+    if (weight.activations() == ActivationFormat.INT8) {
+      return WHOLE_ROW;
+    }
     if (weight.scales().size(1) == 1) {
       return BLOCK;
     }
@@ -175,6 +191,7 @@ final class NativeWeights {
             0,
             0,
             0,
+            0,
             0);
       }
       case Weight.Int8 int8 ->
@@ -197,7 +214,8 @@ final class NativeWeights {
               0,
               packed.values,
               packed.scales,
-              packed.zeros);
+              packed.zeros,
+              int8.activations() == ActivationFormat.INT8 ? 8 : 0);
       case Weight.Bitmap bitmap ->
           put(
               out,
@@ -214,6 +232,7 @@ final class NativeWeights {
               address(bitmap.bitmap()),
               bitmap.bitmap().rowStride(),
               address(bitmap.rowOffsets()),
+              0,
               0,
               0,
               0,

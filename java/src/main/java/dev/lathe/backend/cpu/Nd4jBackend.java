@@ -10,6 +10,7 @@ import dev.lathe.backend.Epilogue;
 import dev.lathe.backend.HostInfo;
 import dev.lathe.backend.KvLayer;
 import dev.lathe.backend.Linear;
+import dev.lathe.backend.TokenQuantization;
 import dev.lathe.error.BackendUnusableException;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Floats;
@@ -19,7 +20,10 @@ import dev.lathe.tensor.WeightRows;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.Collections;
+import java.util.IdentityHashMap;
 import java.util.List;
+import java.util.Set;
 import org.hipparchus.special.Erf;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.factory.Nd4j;
@@ -36,6 +40,10 @@ public final class Nd4jBackend extends HostBackend {
   private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED;
 
   private final int threads;
+
+  /** Of what {@link #place} returned: matrices whose activations become INT8 before. */
+  private final Set<Weight> withInt8Activations =
+      Collections.newSetFromMap(new IdentityHashMap<>());
 
   private Nd4jBackend(int threads) {
     this.threads = threads;
@@ -66,7 +74,10 @@ public final class Nd4jBackend extends HostBackend {
 
   @Override
   CpuMemory newMemory() {
-    return new CpuMemory(_ -> memoryClosed());
+    return new CpuMemory(memory -> {
+      memory.weights().forEach(withInt8Activations::remove);
+      memoryClosed();
+    });
   }
 
   @Override
@@ -78,6 +89,11 @@ public final class Nd4jBackend extends HostBackend {
       return weight;
     }
     Tensor dense = memory.tensor(DType.F32, weight.rows(), weight.cols());
+    Weight placed = new Weight.Dense(dense);
+    if (TokenQuantization.isFor(weight)) {
+      withInt8Activations.add(placed);
+      ((CpuMemory) memory).owns(placed, 0);
+    }
     double[] row = new double[Math.toIntExact(weight.cols())];
     for (long r = 0; r < weight.rows(); r++) {
       WeightRows.read(weight, r, row);
@@ -85,7 +101,7 @@ public final class Nd4jBackend extends HostBackend {
         dense.memory().set(FLOAT, (r * row.length + c) * 4, (float) row[c]);
       }
     }
-    return new Weight.Dense(dense);
+    return placed;
   }
 
   private static boolean isMultiplied(Weight weight) {
@@ -101,7 +117,8 @@ public final class Nd4jBackend extends HostBackend {
     if (x.size(0) == 0) {
       return;
     }
-    INDArray inputs = Nd4jArrays.transposed(dense(x));
+    INDArray asTheyAre = null;
+    INDArray asInt8 = null;
     List<Weight> parts =
         layer.weight() instanceof Weight.Stacked stacked
             ? stacked.parts()
@@ -111,6 +128,14 @@ public final class Nd4jBackend extends HostBackend {
       if (!isMultiplied(part)) {
         throw new IllegalArgumentException(
             "linear: a weight as %s was not placed by this backend".formatted(part.format()));
+      }
+      INDArray inputs;
+      if (withInt8Activations.contains(part)) {
+        asInt8 = asInt8 == null ? Nd4jArrays.transposed(int8(x)) : asInt8;
+        inputs = asInt8;
+      } else {
+        asTheyAre = asTheyAre == null ? Nd4jArrays.transposed(dense(x)) : asTheyAre;
+        inputs = asTheyAre;
       }
       INDArray weight = Nd4jArrays.transposed(((Weight.Dense) part).values());
       // Column-major [outputs, tokens] is row-major [tokens, outputs]: no copy on either side.
@@ -128,6 +153,19 @@ public final class Nd4jBackend extends HostBackend {
       }
       column += part.rows();
     }
+  }
+
+  /** What INT8 activations are worth, as F32. */
+  private static Tensor int8(Tensor x) {
+    Tensor rounded = Tensor.of(Arena.ofAuto().allocate(x.elements() * 4, 64), DType.F32, x.shape());
+    int cols = Math.toIntExact(x.size(1));
+    for (long t = 0; t < x.size(0); t++) {
+      TokenQuantization token = TokenQuantization.of(x, t);
+      for (int c = 0; c < cols; c++) {
+        rounded.memory().set(FLOAT, (t * cols + c) * 4, token.codes()[c] * token.scale());
+      }
+    }
+    return rounded;
   }
 
   /** The tensor itself where ND4J can view it, else a copy. */

@@ -12,8 +12,9 @@ final class PlacedWeights implements AutoCloseable {
    * @param address of the descriptor
    * @param elements of the weight
    * @param copiedBytes of what was laid out anew for it
+   * @param divided a stack that is multiplied part by part
    */
-  record Placed(long address, long elements, long copiedBytes) {}
+  record Placed(long address, long elements, long copiedBytes, boolean divided) {}
 
   private final IdentityHashMap<Weight, Placed> known = new IdentityHashMap<>();
 
@@ -26,8 +27,13 @@ final class PlacedWeights implements AutoCloseable {
    * @param multiplied whether products are asked for, not only rows
    */
   void place(Weight weight, boolean multiplied, CpuMemory memory) {
-    if (!known.containsKey(weight)) {
-      memory.owns(weight, describe(weight, multiplied, memory.descriptors()).copiedBytes);
+    if (known.containsKey(weight)) {
+      return;
+    }
+    Placed placed = describe(weight, multiplied, memory.descriptors());
+    memory.owns(weight, placed.copiedBytes);
+    if (placed.divided) {
+      ((Weight.Stacked) weight).parts().forEach(part -> place(part, true, memory));
     }
   }
 
@@ -40,7 +46,11 @@ final class PlacedWeights implements AutoCloseable {
   private Placed describe(Weight weight, boolean multiplied, Arena arena) {
     NativeWeights.Described described = NativeWeights.describe(weight, multiplied, arena);
     Placed placed =
-        new Placed(described.address(), weight.rows() * weight.cols(), described.copiedBytes());
+        new Placed(
+            described.address(),
+            weight.rows() * weight.cols(),
+            described.copiedBytes(),
+            described.divided());
     known.put(weight, placed);
     return placed;
   }

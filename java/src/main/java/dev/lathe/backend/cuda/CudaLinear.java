@@ -78,15 +78,8 @@ final class CudaLinear implements AutoCloseable {
     if (x.size(0) == 0) {
       return;
     }
-    if (layer.weight() instanceof Weight.Stacked stacked) {
-      long from = 0;
-      for (Weight part : stacked.parts()) {
-        long to = from + part.rows();
-        long first = from;
-        Linear one = new Linear(part, layer.bias().map(bias -> bias.rows(first, to)));
-        single(out.columns(from, to), x, one, epilogue);
-        from = to;
-      }
+    if (layer.weight() instanceof Weight.Stacked) {
+      layer.forEachPart((part, from, to) -> single(out.columns(from, to), x, part, epilogue));
     } else {
       single(out, x, layer, epilogue);
     }

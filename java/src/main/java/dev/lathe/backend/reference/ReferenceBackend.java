@@ -13,6 +13,7 @@ import dev.lathe.backend.HostInfo;
 import dev.lathe.backend.HostMemory;
 import dev.lathe.backend.KvLayer;
 import dev.lathe.backend.Linear;
+import dev.lathe.backend.TokenQuantization;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Floats;
 import dev.lathe.tensor.Tensor;
@@ -112,6 +113,17 @@ public final class ReferenceBackend implements Backend {
   @Override
   public void linear(Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
     Checks.linear(out, x, layer);
+    layer.forEachPart((part, from, to) -> {
+      Tensor columns = out.columns(from, to);
+      if (TokenQuantization.isFor(part.weight())) {
+        int8Linear(columns, x, part, epilogue);
+      } else {
+        floatLinear(columns, x, part, epilogue);
+      }
+    });
+  }
+
+  private static void floatLinear(Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
     double[] weights = new double[Math.toIntExact(layer.inputs())];
     for (long o = 0; o < layer.outputs(); o++) {
       WeightRows.read(layer.weight(), o, weights);
@@ -122,6 +134,24 @@ public final class ReferenceBackend implements Backend {
           sum += get(x, t, i) * weights[i];
         }
         set(out, t, o, sum + bias);
+      }
+    }
+  }
+
+  /** Sums of integers, exact, times both scales. */
+  private static void int8Linear(Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
+    Weight.Int8 weight = (Weight.Int8) layer.weight();
+    for (long t = 0; t < x.size(0); t++) {
+      TokenQuantization token = TokenQuantization.of(x, t);
+      for (long o = 0; o < layer.outputs(); o++) {
+        long sum = 0;
+        for (int i = 0; i < token.codes().length; i++) {
+          long at = o * weight.values().rowStride() + i;
+          sum += (long) token.codes()[i] * weight.values().memory().get(ValueLayout.JAVA_BYTE, at);
+        }
+        double product = (double) sum * token.scale() * get(weight.scales(), o);
+        double bias = layer.bias().isPresent() ? get(layer.bias().get(), o) : 0;
+        set(out, t, o, (epilogue == Epilogue.ADD ? get(out, t, o) : 0) + product + bias);
       }
     }
   }

@@ -3,6 +3,7 @@ package dev.lathe.backend.cpu;
 import dev.lathe.backend.Backend;
 import dev.lathe.backend.BackendConformance;
 import dev.lathe.backend.LinearChecks;
+import dev.lathe.tensor.ActivationFormat;
 import dev.lathe.tensor.Weight;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Nested;
@@ -25,7 +26,9 @@ final class CpuConformanceTest {
      */
     @Override
     protected LinearChecks.Rounding activationRounding(Weight weight, int tokens) {
-      return weight instanceof Weight.Int8 int8 && isMultipliedInIntegers(int8)
+      return weight instanceof Weight.Int8 int8
+              && int8.activations() == ActivationFormat.FLOAT
+              && isMultipliedInIntegers(int8)
           ? new LinearChecks.Rounding(0x1p-23, 0.5 / 32767 * (1 + 0x1p-20), 128)
           : LinearChecks.Rounding.NONE;
     }

@@ -1,0 +1,45 @@
+package dev.lathe.backend;
+
+import dev.lathe.tensor.ActivationFormat;
+import dev.lathe.tensor.Tensor;
+import dev.lathe.tensor.Weight;
+import java.lang.foreign.ValueLayout;
+
+/**
+ * A token's activations as {@link ActivationFormat#INT8}, in plain Java.
+ *
+ * @param codes from -127 to 127; zeros where the scale is NaN
+ * @param scale what a code is worth
+ */
+public record TokenQuantization(byte[] codes, float scale) {
+
+  /** Whether a matrix is multiplied by such activations. */
+  public static boolean isFor(Weight weight) {
+    return weight instanceof Weight.Int8 int8 && int8.activations() == ActivationFormat.INT8;
+  }
+
+  /**
+   * @param x [tokens, cols] F32 in the host's memory, rows may be strided
+   */
+  public static TokenQuantization of(Tensor x, long token) {
+    int cols = Math.toIntExact(x.size(1));
+    float[] row = new float[cols];
+    float largest = 0;
+    for (int c = 0; c < cols; c++) {
+      row[c] =
+          x.memory()
+              .get(ValueLayout.JAVA_FLOAT_UNALIGNED, (token * x.rowStride() + c) * Float.BYTES);
+      largest = Math.max(largest, Math.abs(row[c])); // NaN wins
+    }
+    byte[] codes = new byte[cols];
+    if (!Float.isFinite(largest)) {
+      return new TokenQuantization(codes, Float.NaN);
+    }
+    float base = Math.max(largest, ActivationFormat.LEAST_LARGEST);
+    float inverse = ActivationFormat.MOST / base;
+    for (int c = 0; c < cols; c++) {
+      codes[c] = (byte) Math.rint(row[c] * inverse);
+    }
+    return new TokenQuantization(codes, base / ActivationFormat.MOST);
+  }
+}
