@@ -2,6 +2,7 @@ package dev.lathe.checkpoint;
 
 import dev.lathe.checkpoint.GgufArchitecture.Change;
 import dev.lathe.error.InvalidInputException;
+import dev.lathe.tensor.ActivationFormat;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Floats;
 import dev.lathe.tensor.Tensor;
@@ -65,6 +66,7 @@ final class GgufExport {
       metadata.u32("general.quantization_version", 2);
     }
     tokenizer(metadata).ifPresent(notes::add);
+    activations().ifPresent(notes::add);
     Lineage lineage = Conversion.lineage(in, "convert gguf", type, tool);
     metadata.string(
         GgufCheckpoint.LINEAGE, new String(LineageJson.write(lineage), StandardCharsets.UTF_8));
@@ -99,6 +101,16 @@ final class GgufExport {
             text -> companion.put("chat_template", new String(text, StandardCharsets.UTF_8)));
     return new GgufTokenizerWriter(json.get(), companion, config, where + ": tokenizer.json")
         .write(metadata, config.path("vocab_size").asInt(0));
+  }
+
+  /** Of activations that are INT8, which such a file can't say: engines choose them themselves. */
+  private Optional<String> activations() {
+    return matrices.stream()
+            .filter(matrix -> in.hasWeight(matrix.module()))
+            .map(matrix -> in.weight(matrix.module()))
+            .anyMatch(w -> w instanceof Weight.Int8 i && i.activations() == ActivationFormat.INT8)
+        ? Optional.of("a GGUF file doesn't say that activations are INT8 (w8a8)")
+        : Optional.empty();
   }
 
   /** What the format's reference implementation calls the mixture: the type of most weights. */

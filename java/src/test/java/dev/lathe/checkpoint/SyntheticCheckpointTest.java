@@ -174,6 +174,18 @@ class SyntheticCheckpointTest {
   }
 
   @Test
+  void w8a8IsInt8WithInt8ActivationsOfLinearLayers() {
+    String name = "synthetic:smollm2-135m:";
+    try (Checkpoint w8a8 = Checkpoints.open(Path.of(name + "w8a8"));
+        Checkpoint int8 = Checkpoints.open(Path.of(name + "int8"))) {
+      String k = "model.layers.3.self_attn.k_proj";
+      assertThat(w8a8.weight(k).format()).isEqualTo("w8a8");
+      assertThat(w8a8.weight(k).bytes()).isEqualTo(int8.weight(k).bytes());
+      assertThat(w8a8.weight("model.embed_tokens").format()).isEqualTo("int8");
+    }
+  }
+
+  @Test
   void theSameNameGivesTheSameWeightsAndEachTensorItsOwn() {
     String name = "synthetic:smollm2-135m";
     try (Checkpoint one = Checkpoints.open(Path.of(name));

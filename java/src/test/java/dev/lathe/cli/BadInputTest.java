@@ -329,6 +329,23 @@ class BadInputTest {
         .says(option + " " + value, "this version has " + existing);
   }
 
+  @Test
+  void w8a8HasNoZeroPoints() {
+    String out = folder.resolve("out").toString();
+    Run.lathe(
+            "quantize",
+            "--model",
+            model.toString(),
+            "--out",
+            out,
+            "--scheme",
+            "w8a8",
+            "--asymmetric")
+        .refused(2)
+        .says("--asymmetric: w8a8 is symmetric");
+    assertThat(folder.resolve("out")).doesNotExist();
+  }
+
   @ParameterizedTest
   @CsvSource({
     "--pattern, 2:4, unstructured",

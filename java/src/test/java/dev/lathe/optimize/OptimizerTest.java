@@ -135,6 +135,48 @@ class OptimizerTest {
     assertThat(Files.readString(Reports.rewrite(out))).isEqualTo(html);
   }
 
+  /** Activations as INT8 where the weights are, and a second time, when nothing is left to do. */
+  @Test
+  void w8a8IsTriedWhereItCanBe() throws IOException {
+    String recipe =
+        RECIPE
+            .replace("{technique: prune, sparsity: 0.5}", "{technique: quantize, scheme: w8a8}")
+            .replace("max_loss: 1%", "max_loss: 5%");
+    OptimizeResults results =
+        optimizer(
+                request(
+                    recipe
+                        .replace(
+                            "generation:", "  - {technique: quantize, scheme: w8a8}\ngeneration:")
+                        .replace("symmetric: true", "symmetric: false")),
+                ProgressSink.SILENT)
+            .run()
+            .results();
+    assertThat(results.stages())
+        .extracting(Stage::name)
+        .containsExactly(
+            "baseline",
+            "quantize-int8-asymmetric",
+            "quantize-w8a8",
+            "quantize-w8a8-2",
+            "kv-cache",
+            "batch-3");
+    Stage int8 = results.stages().get(1);
+    for (Stage stage : results.stages().subList(2, 4)) {
+      assertThat(stage.accepted()).isFalse();
+      assertThat(stage.reason()).startsWith("not tried: no linear layer is plain or INT8");
+      assertThat(stage.bytes()).isEqualTo(int8.bytes());
+      assertThat(stage.tokensPerSecond()).isEmpty();
+    }
+
+    out = folder.resolve("symmetric");
+    Stage w8a8 = optimizer(request(recipe), ProgressSink.SILENT).run().results().stages().get(2);
+    assertThat(w8a8.name()).isEqualTo("quantize-w8a8");
+    assertThat(w8a8.quality().orElseThrow().lossPercent()).isBetween(-0.5, 2.0);
+    assertThat(w8a8.layers()).extracting(Stage.Layer::format).contains("w8a8", "int8");
+    assertThat(w8a8.tokensPerSecond()).isPresent();
+  }
+
   /** Dies at every place where it can be heard to, and is started again each time. */
   @Test
   void aRunThatDiesAnywhereGoesOnWhereItWas() throws IOException {
