@@ -1,15 +1,19 @@
-/* y[t, r] = sum_c x[t, c] w[r, c] of INT8 weights in integers: products of 8 and 16 bits, summed in 32 without rounding.
+/* y[t, r] = sum_c x[t, c] w[r, c] of INT8 weights in integers, summed in 32 bits without rounding.
  *
- * x becomes 16-bit integers first, in blocks of kIntegerBlock columns of a token with a scale each: an element is off by at
- * most half a step, 1 / 65,534 of the largest of its block, and the rounding of the step. Within a segment, the columns
- * that share the block and the group of W's scales, sums are exact, whatever the order; segments are added as floats for
- * ascending c. So a token gets the same bits alone, in a batch and in a prompt, on any number of threads.
+ * x becomes integers first (lathe::Integers). Of 16 bits, in blocks of kIntegerBlock columns of a token with a scale each: an
+ * element is off by at most half a step, 1 / 65,534 of the largest of its block, and the rounding of the step. Of 8 bits
+ * where the weight says so (activation_bits), with one scale a token: a step is 1 / 127 of the token's largest. Within a
+ * segment, the columns that share the block and the group of W's scales, sums are exact, whatever the order; segments are
+ * added as floats for ascending c. So a token gets the same bits alone, in a batch and in a prompt, on any number of
+ * threads.
  *
  *   packed  [rows / 16][cols / 4][16][4] uint8 = w + 128, of four columns in the order 0, 2, 1, 3
  *
  * A lane of a register holds four columns of a row: the even bytes of the register are columns 0 and 1 as 16-bit integers,
- * the odd bytes 2 and 3, which are multiplied with pairs of x in the order in which they lie. No lanes are added at the
- * end. The 128 is taken off again where a sum starts: at -128 times the sum of x.
+ * the odd bytes 2 and 3, which are multiplied with pairs of x in the order in which they lie. Bytes of x lie in the same
+ * order as those of w and are multiplied with all four at once; where the instruction set has no such product, 8 bits of x
+ * are kept and multiplied in 16. No lanes are added at the end. The 128 is taken off again where a sum starts: at -128
+ * times the sum of x. Sums on the way may wrap, the last one fits.
  */
 #pragma once
 #include "gemm_impl.h"
@@ -23,9 +27,10 @@ constexpr int kIntegerTokens = lathe::kIntegerTokens;
 constexpr float kMostInteger = 32767;
 constexpr float kMostByte = 127;
 
-/* Strips of W rows by tokens that fit the registers. */
-constexpr int integerStrips(int tokens) {
-  return W == 16 ? (tokens == 1 ? 8 : tokens == 2 ? 4 : 2) : (tokens == 1 ? 4 : tokens == 2 ? 2 : 1);
+/* Strips of W rows by tokens that fit the registers, of which bytes of x leave more. */
+template <typename Integer> constexpr int integerStrips(int tokens) {
+  return W == 16 ? (tokens == 1 ? 8 : tokens == 2 || sizeof(Integer) == 1 ? 4 : 2)
+                 : (tokens == 1 ? 4 : tokens == 2 ? 2 : 1);
 }
 
 /* A token's quads of integers among those of the other tokens of its tile. */
@@ -262,7 +267,7 @@ INLINE void integerTokens(int n, const lathe_weight& w, int64_t r, int64_t row1,
       return;
     }
   }
-  constexpr int most = integerStrips(T) < S ? integerStrips(T) : S;
+  constexpr int most = integerStrips<Integer>(T) < S ? integerStrips<Integer>(T) : S;
   for (int64_t row = r; row + most * W <= r + S * W; row += most * W) {
     integerTile<Grouped, Fetch, Integer, most, T>(w, row, row1, x, t, ahead, finish);
   }
@@ -296,9 +301,9 @@ INLINE void integerRows(const lathe_weight& w, int64_t row0, int64_t row1, const
                         int64_t token1, const IntegerFinish& finish) {
   /* One token takes many strips at once; several tiles of tokens a few, which stay near from tile to tile. */
   if (token1 - token0 == 1) {
-    integerRanges<Grouped, Fetch, Integer, integerStrips(1)>(w, row0, row1, x, token0, token1, finish);
+    integerRanges<Grouped, Fetch, Integer, integerStrips<Integer>(1)>(w, row0, row1, x, token0, token1, finish);
   } else {
-    integerRanges<Grouped, Fetch, Integer, integerStrips(2)>(w, row0, row1, x, token0, token1, finish);
+    integerRanges<Grouped, Fetch, Integer, integerStrips<Integer>(2)>(w, row0, row1, x, token0, token1, finish);
   }
 }
 

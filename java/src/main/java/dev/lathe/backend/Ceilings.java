@@ -11,28 +11,18 @@ import java.util.OptionalDouble;
  * @param peakGflops F32 arithmetic at best, in 10^9 operations a second; a fused multiply-add
  *     counts as two
  * @param tensorCores of a GPU; absent where there are none
- * @param integers of a CPU; absent where they are not measured
+ * @param int16Gops products of 16-bit integers with sums in 32 bits, of a CPU, in 10^9 operations a
+ *     second; absent where they are not measured
+ * @param int8Gops the same of 8-bit integers; absent where there are no instructions for them too
  * @param source how the figures came about: the threads, and how many bytes were read
  */
 public record Ceilings(
     double readBandwidthGbs,
     double peakGflops,
     Optional<TensorCores> tensorCores,
-    Optional<Integers> integers,
+    OptionalDouble int16Gops,
+    OptionalDouble int8Gops,
     String source) {
-
-  /**
-   * Products of integers with sums in 32 bits, in 10^9 operations a second.
-   *
-   * @param int16Gops of 16 bits
-   * @param int8Gops of 8 bits; absent where there are no instructions for them
-   */
-  public record Integers(double int16Gops, OptionalDouble int8Gops) {
-    public Integers {
-      double int8 = int8Gops.orElse(int16Gops);
-      require(int16Gops, int8, "GOP/s in INT16", "GOP/s in INT8");
-    }
-  }
 
   /**
    * What {@code mma.sync} reaches from registers, in 10^9 operations a second.
@@ -48,22 +38,46 @@ public record Ceilings(
 
   public Ceilings {
     require(readBandwidthGbs, peakGflops, "GB/s", "GFLOP/s");
+    require(int16Gops.orElse(peakGflops), int8Gops.orElse(peakGflops), "GOP/s INT16", "GOP/s INT8");
   }
 
   /** Of what multiplies in F32 alone. */
   public Ceilings(double readBandwidthGbs, double peakGflops, String source) {
-    this(readBandwidthGbs, peakGflops, Optional.empty(), Optional.empty(), source);
+    this(
+        readBandwidthGbs,
+        peakGflops,
+        Optional.empty(),
+        OptionalDouble.empty(),
+        OptionalDouble.empty(),
+        source);
   }
 
   /** Of a GPU. */
   public Ceilings(
       double readBandwidthGbs, double peakGflops, TensorCores tensorCores, String source) {
-    this(readBandwidthGbs, peakGflops, Optional.of(tensorCores), Optional.empty(), source);
+    this(
+        readBandwidthGbs,
+        peakGflops,
+        Optional.of(tensorCores),
+        OptionalDouble.empty(),
+        OptionalDouble.empty(),
+        source);
   }
 
   /** Of a CPU. */
-  public Ceilings(double readBandwidthGbs, double peakGflops, Integers integers, String source) {
-    this(readBandwidthGbs, peakGflops, Optional.empty(), Optional.of(integers), source);
+  public Ceilings(
+      double readBandwidthGbs,
+      double peakGflops,
+      double int16Gops,
+      OptionalDouble int8Gops,
+      String source) {
+    this(
+        readBandwidthGbs,
+        peakGflops,
+        Optional.empty(),
+        OptionalDouble.of(int16Gops),
+        int8Gops,
+        source);
   }
 
   private static void require(double first, double second, String firstUnit, String secondUnit) {
@@ -93,8 +107,8 @@ public record Ceilings(
         switch (arithmetic) {
           case F32 -> peakGflops;
           case BF16_TENSOR_CORES -> tensorCores.map(TensorCores::bf16Gflops).orElse(peakGflops);
-          case INT16 -> integers.map(Integers::int16Gops).orElse(peakGflops);
-          case INT8 -> integers.map(i -> i.int8Gops().orElse(i.int16Gops())).orElse(peakGflops);
+          case INT16 -> int16Gops.orElse(peakGflops);
+          case INT8 -> int8Gops.orElse(int16Gops.orElse(peakGflops));
           case INT8_TENSOR_CORES -> tensorCores.map(TensorCores::int8Gops).orElse(peakGflops);
         };
     return withPeak(roof);
@@ -102,6 +116,6 @@ public record Ceilings(
 
   /** The same bandwidth under a roof in between: of work of which parts have different roofs. */
   public Ceilings withPeak(double gflops) {
-    return new Ceilings(readBandwidthGbs, gflops, tensorCores, integers, source);
+    return new Ceilings(readBandwidthGbs, gflops, tensorCores, int16Gops, int8Gops, source);
   }
 }

@@ -15,6 +15,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalLong;
+import java.util.function.Function;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
@@ -130,14 +131,17 @@ record BackendHealth(
     Optional<Ceilings.TensorCores> tensorCores = ceilings.flatMap(Ceilings::tensorCores);
     json.put("peak_bf16_tensor_tflops", tensorCores.map(t -> t.bf16Gflops() / 1e3).orElse(null));
     json.put("peak_int8_tensor_tops", tensorCores.map(t -> t.int8Gops() / 1e3).orElse(null));
-    Optional<Ceilings.Integers> integers = ceilings.flatMap(Ceilings::integers);
-    json.put("peak_int16_tops", integers.map(i -> i.int16Gops() / 1e3).orElse(null));
-    OptionalDouble int8 =
-        integers.map(Ceilings.Integers::int8Gops).orElseGet(OptionalDouble::empty);
-    json.put("peak_int8_tops", int8.isPresent() ? (Double) (int8.getAsDouble() / 1e3) : null);
+    json.put("peak_int16_tops", tops(Ceilings::int16Gops));
+    json.put("peak_int8_tops", tops(Ceilings::int8Gops));
     json.put(
         "peak_source", ceilings.map(c -> "measured now: " + c.source()).orElse(ceilingsReason));
     return json;
+  }
+
+  /** Null where it was not measured. */
+  private Double tops(Function<Ceilings, OptionalDouble> gops) {
+    OptionalDouble found = ceilings.map(gops).orElseGet(OptionalDouble::empty);
+    return found.isPresent() ? (Double) (found.getAsDouble() / 1e3) : null;
   }
 
   String line() {
@@ -150,12 +154,10 @@ record BackendHealth(
         what.append(
             "reads %.1f GB/s, %.0f GFLOP/s in F32; "
                 .formatted(c.readBandwidthGbs(), c.peakGflops())));
-    ceilings
-        .flatMap(Ceilings::integers)
-        .ifPresent(i -> {
-          what.append("%.0f GOP/s in INT16; ".formatted(i.int16Gops()));
-          i.int8Gops().ifPresent(gops -> what.append("%.0f GOP/s in INT8; ".formatted(gops)));
-        });
+    ceilings.ifPresent(c -> {
+      c.int16Gops().ifPresent(gops -> what.append("%.0f GOP/s in INT16; ".formatted(gops)));
+      c.int8Gops().ifPresent(gops -> what.append("%.0f GOP/s in INT8; ".formatted(gops)));
+    });
     ceilings
         .flatMap(Ceilings::tensorCores)
         .ifPresent(t ->

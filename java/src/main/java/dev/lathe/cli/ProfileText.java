@@ -53,12 +53,11 @@ final class ProfileText {
         ceilings.source(),
         profile.ridgeFlopsPerByte());
     ceilings
-        .integers()
-        .ifPresent(i -> {
-          print("          products of 16-bit integers: %.1f GOP/s", i.int16Gops());
-          i.int8Gops()
-              .ifPresent(gops -> print("          products of 8-bit integers: %.1f GOP/s", gops));
-        });
+        .int16Gops()
+        .ifPresent(gops -> print("          products of 16-bit integers: %.1f GOP/s", gops));
+    ceilings
+        .int8Gops()
+        .ifPresent(gops -> print("          products of 8-bit integers: %.1f GOP/s", gops));
     ceilings
         .tensorCores()
         .ifPresent(t ->

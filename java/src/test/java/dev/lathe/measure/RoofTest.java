@@ -5,7 +5,6 @@ import static org.assertj.core.api.Assertions.within;
 
 import dev.lathe.backend.Arithmetic;
 import dev.lathe.backend.Ceilings;
-import dev.lathe.backend.Ceilings.Integers;
 import dev.lathe.backend.Ceilings.TensorCores;
 import dev.lathe.measure.Profile.Operation;
 import java.util.List;
@@ -33,10 +32,10 @@ class RoofTest {
     assertThat(Bound.of(5000, 100, 60, CEILINGS)).isEqualTo(Bound.COMPUTE);
     assertThat(Bound.of(5000, 100, 15, CEILINGS.under(Arithmetic.BF16_TENSOR_CORES)))
         .isEqualTo(Bound.MEMORY);
-    Ceilings cpu = new Ceilings(10, 100, new Integers(300, OptionalDouble.of(600)), "a CPU");
+    Ceilings cpu = new Ceilings(10, 100, 300, OptionalDouble.of(600), "a CPU");
     assertThat(cpu.under(Arithmetic.INT16).peakGflops()).isEqualTo(300);
     assertThat(cpu.under(Arithmetic.INT8).peakGflops()).isEqualTo(600);
-    Ceilings noBytes = new Ceilings(10, 100, new Integers(300, OptionalDouble.empty()), "a CPU");
+    Ceilings noBytes = new Ceilings(10, 100, 300, OptionalDouble.empty(), "a CPU");
     assertThat(noBytes.under(Arithmetic.INT8).peakGflops()).isEqualTo(300);
     assertThat(cpu.under(Arithmetic.BF16_TENSOR_CORES)).isEqualTo(cpu);
     Ceilings unknown = new Ceilings(10, 100, "integers not measured");

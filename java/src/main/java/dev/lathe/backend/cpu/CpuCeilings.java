@@ -63,8 +63,7 @@ public record CpuCeilings(
 
   /** These as a backend's. */
   public Ceilings asCeilings(String source) {
-    return new Ceilings(
-        readBandwidthGbs, peakGflops, new Ceilings.Integers(int16Gops, int8Gops), source);
+    return new Ceilings(readBandwidthGbs, peakGflops, int16Gops, int8Gops, source);
   }
 
   /**
