@@ -1,6 +1,7 @@
 package dev.lathe.measure;
 
 import dev.lathe.backend.Ceilings;
+import dev.lathe.backend.Ceilings.TensorCores;
 import dev.lathe.backend.Linear;
 import dev.lathe.measure.Profile.Operation;
 import dev.lathe.measure.Profile.Phase;
@@ -103,12 +104,46 @@ final class Advice {
             + " removing whole rows); a bigger batch or smaller weights do not",
         100 * reached,
         products);
+    double byW8a8 = roofTime(ops) / roofTime(ops, int8Gops());
+    if (byW8a8 > WORTH) {
+      add(
+          phase,
+          "compute-bound: W8A8: with products of 8-bit integers the arithmetic of linear layers has"
+              + " a roof of %.0f GOP/s; at most %.2f times as fast (quantize --scheme w8a8)",
+          int8Gops(),
+          byW8a8);
+    }
     if (1 / reached > WORTH) {
       add(
           phase,
           "compute-bound: better kernels and fusion make it at most %.2f times as fast",
           1 / reached);
     }
+  }
+
+  /** The roof of INT8 by INT8, in 10^9 operations a second; 0 where none was measured. */
+  private double int8Gops() {
+    return facts
+        .ceilings()
+        .int8Gops()
+        .orElse(facts.ceilings().tensorCores().map(TensorCores::int8Gops).orElse(0.0));
+  }
+
+  /** Least nanoseconds of arithmetic, each operation under its own roof. */
+  private static double roofTime(List<Operation> ops) {
+    return roofTime(ops, 0);
+  }
+
+  /**
+   * The same with linear layers, the head not, under a roof of so many GOP/s where it is higher.
+   */
+  private static double roofTime(List<Operation> ops, double linearGops) {
+    return ops.stream()
+        .mapToDouble(op -> {
+          boolean layer = isLinear(op) && !op.name().equals("head");
+          return op.flops() / (layer ? Math.max(op.roofGflops(), linearGops) : op.roofGflops());
+        })
+        .sum();
   }
 
   private void overheadBound(Phase phase, List<Operation> ops) {

@@ -22,6 +22,7 @@ import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.OptionalDouble;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.LongSupplier;
 import org.junit.jupiter.api.Test;
@@ -117,6 +118,13 @@ class ProfilerTest {
     Profile slowArithmetic = profile(new Ceilings(1e9, 10, "slow arithmetic"));
     assertThat(slowArithmetic.bottleneck()).isEqualTo(Bound.COMPUTE);
     assertThat(slowArithmetic.advice()).anySatisfy(a -> assertThat(a).contains("compute-bound"));
+    assertThat(slowArithmetic.advice()).noneSatisfy(a -> assertThat(a).contains("W8A8"));
+    // Three quarters and more of the arithmetic are linear layers, which a tenfold roof speeds up.
+    Profile int8 = profile(new Ceilings(1e9, 10, 20, OptionalDouble.of(100), "slow arithmetic"));
+    assertThat(int8.advice())
+        .anySatisfy(a -> assertThat(a).matches(".*W8A8.* 100 GOP/s; at most [2-9]\\.\\d+ times.*"));
+    assertThat(profile(new Ceilings(1e9, 10, 20, OptionalDouble.of(10.1), "no gain")).advice())
+        .noneSatisfy(a -> assertThat(a).contains("W8A8"));
     Profile fast = profile(new Ceilings(1e9, 1e9, "fast"));
     assertThat(fast.bottleneck()).isEqualTo(Bound.OVERHEAD);
     assertThat(fast.advice()).anySatisfy(a -> assertThat(a).contains("batching"));
