@@ -36,7 +36,7 @@ final class Gate {
    * Whether a model that is good enough is worth having.
    *
    * @param ratio of tokens/s, the candidate's over the incumbent's, measured in turns
-   * @param clearlyFaster the candidate's slowest repetition beat the incumbent's fastest
+   * @param clearlyFaster beyond what the repetitions scatter
    */
   static Decision worthHaving(
       Quality quality,

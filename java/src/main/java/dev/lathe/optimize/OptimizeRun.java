@@ -179,7 +179,7 @@ final class OptimizeRun {
                 candidate.checkpoint().fileBytes(),
                 bytesOf(before),
                 found.ownSpeedup(),
-                found.candidate().slowest() > found.incumbent().fastest());
+                found.candidate().isClearlyFasterThan(found.incumbent()));
           });
       Stage stage = stages.technique(step, applied, decision, candidate, lost, speed);
       return new Decided(

@@ -85,6 +85,24 @@ final class SpeedTrial {
       return DoubleStream.of(tokensPerSecond()).max().orElseThrow();
     }
 
+    /**
+     * Beyond what repetitions scatter: the slowest was faster than the other's fastest; or, since
+     * both ran in turns and what slows the machine for a while slows both, the mean logarithm of
+     * the ratios of repetitions is above 0 by its 95 % interval.
+     */
+    boolean isClearlyFasterThan(Outcomes other) {
+      if (slowest() > other.fastest()) {
+        return true;
+      }
+      double[] mine = tokensPerSecond();
+      double[] theirs = other.tokensPerSecond();
+      double[] ratios = new double[mine.length];
+      for (int i = 0; i < ratios.length; i++) {
+        ratios[i] = Math.log(mine[i] / theirs[i]);
+      }
+      return Statistics.meanInterval(ratios).filter(interval -> interval.low() > 0).isPresent();
+    }
+
     double ttftMillis() {
       return Statistics.median(Metrics.timesToFirstTokenMillis(all()));
     }
