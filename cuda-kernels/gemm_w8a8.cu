@@ -1,9 +1,9 @@
-/* Quantized GEMM W8A8      out[m, n] = (sum over k of a[m, k] * b[n, k]) * a_scale[m] * b_scale[n] + bias[n], or added to out
+/* Quantized GEMM W8A8      out[m, n] = (sum over k of a[m, k] * b[n, k]) * a_scale[m] * b_scale[n] + bias[n]
  *
  *   a        [M, K]  s8, row-major       activations, quantized by quantize.cu
  *   b        [N, K]  s8, row-major       weights as they are stored
  *   a_scale  [M], b_scale [N], bias [N] f32; bias may be null
- *   out      [M, N]  f32, rows out_stride apart; add: what is there already is added to
+ *   out      [M, N]  f32, rows out_stride apart; with `add` the result is added to what is there
  *   partial  [splits, M, N] s32          of the split kernels, summed by gemm_w8a8_combine
  *
  * sums are exact in int32 (|K| <= 131071), so any order of adding gives the same bits; the product is rounded as
@@ -13,8 +13,9 @@
  *                      cp.async writes rows of 64 bytes whose 16-byte chunks are XORed: no bank conflicts
  *   gemm_w8a8_small_*  32 x 64 x 128 a block, 4 warps, 4 stages of 12 KB, 4 blocks a multiprocessor: 96 KB of weights on
  *                      their way. For M <= 64, bound by reading b once for each 32 rows. K is divided among blocks (grid.z)
- *                      so that all multiprocessors read; each part goes to `partial`. Of 1 to 8 rows (decode) the other rows
- *                      of a tile are zeros: a quarter of what a block copies, not from memory, and mma.sync that b hides
+ *                      so that all multiprocessors read; each part goes to `partial`. With fewer than 32 rows the others of
+ *                      a tile are zeros that no memory is read for. Estimate for an H200 and 1 to 8 rows (decode): mma.sync
+ *                      takes a third of the time in which b arrives, so the zeros cost little
  * grid (ceil(M / tile), ceil(N / tile), splits); not measured on a GPU yet
  * proof: GemmW8A8Test, equal to Java's integers; CudaW8A8Test, as a backend's product
  */

@@ -1,4 +1,5 @@
-/* Quantize      largest = max(max|x[r, :]|, 1e-30),  scale[r] = largest / 127,  q[r, c] = round-half-even(x[r, c] * (127 / largest))
+/* Quantize      scale[r] = largest / 127,  q[r, c] = round-half-even(x[r, c] * (127 / largest)),
+ *               largest = max(max|x[r, :]|, 1e-30)
  * Dequantize    y[r, c] = q[r, c] * scale[r]
  *
  *   x  [rows, cols] f32, rows x_stride apart      q  [rows, cols] s8      scale [rows] f32

@@ -289,6 +289,41 @@ class GemmW8A8Test {
     }
   }
 
+  /** Halves of a 127th of the largest, which come out as ties or beside them, among others. */
+  private static float[][] ties(int rows, int cols) {
+    float[][] x = new float[rows][cols];
+    Random random = new Random(rows + cols);
+    for (int r = 0; r < rows; r++) {
+      float largest = r == 0 ? 127 : 1 + 3 * random.nextFloat();
+      for (int c = 0; c < cols; c++) {
+        x[r][c] =
+            c == 0
+                ? largest
+                : c % 3 == 0
+                    ? (random.nextInt(-127, 127) + 0.5f) * largest / 127
+                    : largest * (2 * random.nextFloat() - 1);
+      }
+    }
+    return x;
+  }
+
+  /** Among these data there are codes that a rounded quotient would make others. */
+  @Test
+  void canaryQuotientsAreSeen() {
+    float[][] x = ties(9, 256);
+    int others = 0;
+    try (CudaBench bench = new CudaBench()) {
+      Quantized quantized = Quantized.of(bench, x, 0);
+      for (int r = 0; r < x.length; r++) {
+        byte[] codes = quantized.row(r);
+        for (int c = 0; c < codes.length; c++) {
+          others += codes[c] == Math.rint(x[r][c] / quantized.scale(r)) ? 0 : 1;
+        }
+      }
+    }
+    assertThat(others).isPositive();
+  }
+
   /** Packed and not, rows apart by what keeps them packed and by what doesn't. */
   @ParameterizedTest
   @CsvSource({
@@ -304,20 +339,7 @@ class GemmW8A8Test {
     "9, 4100, 4"
   })
   void quantizedRowsEqualTheDefinition(int rows, int cols, int gap) {
-    float[][] x = new float[rows][cols];
-    Random random = new Random(rows + cols);
-    for (int r = 0; r < rows; r++) {
-      float largest = r == 0 ? 127 : 1 + 3 * random.nextFloat();
-      for (int c = 0; c < cols; c++) {
-        // Halves of a 127th of the largest come out as ties, or beside them.
-        x[r][c] =
-            c == 0
-                ? largest
-                : c % 3 == 0
-                    ? (random.nextInt(-127, 127) + 0.5f) * largest / 127
-                    : largest * (2 * random.nextFloat() - 1);
-      }
-    }
+    float[][] x = ties(rows, cols);
     if (rows > 2) {
       Arrays.fill(x[1], 0);
       for (int c = 0; c < cols; c++) {
