@@ -3,19 +3,21 @@
  *   a        [M, K]  s8, row-major       activations, quantized by quantize.cu
  *   b        [N, K]  s8, row-major       weights as they are stored
  *   a_scale  [M], b_scale [N], bias [N] f32; bias may be null
- *   out      [M, N]  f32
+ *   out      [M, N]  f32, rows out_stride apart; with `add` the result is added to what is there
  *   partial  [splits, M, N] s32          of the split kernels, summed by gemm_w8a8_combine
  *
  * sums are exact in int32 (|K| <= 131071), so any order of adding gives the same bits; the product is rounded as
- * float(sum), * a_scale, * b_scale, + bias, each step by itself
+ * float(sum), * a_scale, * b_scale, + bias, + out, each step by itself
  * K % 16 == 0 and 16-byte aligned a and b are copied by cp.async; any other K and alignment is correct, and slow
  *   gemm_w8a8_tile     128 x 128 x 64 a block, 8 warps of 64 x 32, 4 stages: bound by mma.sync. ldmatrix reads and
  *                      cp.async writes rows of 64 bytes whose 16-byte chunks are XORed: no bank conflicts
  *   gemm_w8a8_small_*  32 x 64 x 128 a block, 4 warps, 4 stages of 12 KB, 4 blocks a multiprocessor: 96 KB of weights on
  *                      their way. For M <= 64, bound by reading b once for each 32 rows. K is divided among blocks (grid.z)
- *                      so that all multiprocessors read; each part goes to `partial`
+ *                      so that all multiprocessors read; each part goes to `partial`. With fewer than 32 rows the others of
+ *                      a tile are zeros that no memory is read for. Estimate for an H200 and 1 to 8 rows (decode): mma.sync
+ *                      takes a third of the time in which b arrives, so the zeros cost little
  * grid (ceil(M / tile), ceil(N / tile), splits); not measured on a GPU yet
- * proof: GemmW8A8Test, equal to Java's integers
+ * proof: GemmW8A8Test, equal to Java's integers; CudaW8A8Test, as a backend's product
  */
 #include "common/ptx.cuh"
 
@@ -124,9 +126,20 @@ __device__ __forceinline__ void multiply(int (&sums)[T::kRowTiles][T::kColTiles]
   }
 }
 
-__device__ __forceinline__ float scaled(int sum, float a_scale, float b_scale, float bias) {
-  return __fadd_rn(__fmul_rn(__fmul_rn(__int2float_rn(sum), a_scale), b_scale), bias);
-}
+/** What becomes of a sum. */
+struct Finish {
+  float* out;
+  int64_t out_stride;
+  const float *a_scale, *b_scale, *bias;
+  bool add;
+
+  __device__ __forceinline__ void operator()(int64_t row, int64_t col, int sum) const {
+    float value = __fmul_rn(__fmul_rn(__int2float_rn(sum), a_scale[row]), b_scale[col]);
+    if (bias != nullptr) value = __fadd_rn(value, bias[col]);
+    float* to = out + row * out_stride + col;
+    *to = add ? __fadd_rn(*to, value) : value;
+  }
+};
 
 /** Calls put(row, column, sum) for each of this thread's sums that is inside [m, n]. */
 template <class T, class Put>
@@ -149,28 +162,25 @@ __device__ __forceinline__ void for_each_sum(const int (&sums)[T::kRowTiles][T::
 }
 
 template <class T>
-__device__ __forceinline__ void multiply_and_scale(float* out, const int8_t* a, const float* a_scale, const int8_t* b,
-                                                   const float* b_scale, const float* bias, int64_t m, int64_t n,
-                                                   int64_t k) {
+__device__ __forceinline__ void multiply_and_finish(const Finish& finish, const int8_t* a, const int8_t* b, int64_t m,
+                                                    int64_t n, int64_t k) {
   LATHE_DYNAMIC_SHARED(unsigned char, shared);
   int sums[T::kRowTiles][T::kColTiles][4] = {};
   multiply<T>(sums, shared, a, b, m, n, k, 0, k);
-  for_each_sum<T>(sums, m, n, [&](int64_t row, int64_t col, int sum) {
-    out[row * n + col] = scaled(sum, a_scale[row], b_scale[col], bias != nullptr ? bias[col] : 0.0f);
-  });
+  for_each_sum<T>(sums, m, n, finish);
 }
 
 }  // namespace
 
 LATHE_KERNEL(gemm_w8a8_tile, 256,
-             (float* out, const int8_t* a, const float* a_scale, const int8_t* b, const float* b_scale,
-              const float* bias, int64_t m, int64_t n, int64_t k)) {
-  multiply_and_scale<Large>(out, a, a_scale, b, b_scale, bias, m, n, k);
+             (float* out, int64_t out_stride, const float* a_scale, const float* b_scale, const float* bias, int add,
+              const int8_t* a, const int8_t* b, int64_t m, int64_t n, int64_t k)) {
+  multiply_and_finish<Large>({out, out_stride, a_scale, b_scale, bias, add != 0}, a, b, m, n, k);
 }
 LATHE_KERNEL(gemm_w8a8_small, 128,
-             (float* out, const int8_t* a, const float* a_scale, const int8_t* b, const float* b_scale,
-              const float* bias, int64_t m, int64_t n, int64_t k)) {
-  multiply_and_scale<Small>(out, a, a_scale, b, b_scale, bias, m, n, k);
+             (float* out, int64_t out_stride, const float* a_scale, const float* b_scale, const float* bias, int add,
+              const int8_t* a, const int8_t* b, int64_t m, int64_t n, int64_t k)) {
+  multiply_and_finish<Small>({out, out_stride, a_scale, b_scale, bias, add != 0}, a, b, m, n, k);
 }
 /** Block z sums columns z * split_k to (z + 1) * split_k, a multiple of 128. */
 LATHE_KERNEL(gemm_w8a8_small_split, 128,
@@ -185,11 +195,11 @@ LATHE_KERNEL(gemm_w8a8_small_split, 128,
 
 /** grid (ceil(N / 256), M) */
 LATHE_KERNEL(gemm_w8a8_combine, 256,
-             (float* out, const int* partial, const float* a_scale, const float* b_scale, const float* bias, int64_t m,
-              int64_t n, int splits)) {
+             (float* out, int64_t out_stride, const float* a_scale, const float* b_scale, const float* bias, int add,
+              const int* partial, int64_t m, int64_t n, int splits)) {
   int64_t col = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x, row = blockIdx.y;
   if (col >= n) return;
   int sum = 0;
   for (int s = 0; s < splits; s++) sum += partial[(s * m + row) * n + col];
-  out[row * n + col] = scaled(sum, a_scale[row], b_scale[col], bias != nullptr ? bias[col] : 0.0f);
+  Finish{out, out_stride, a_scale, b_scale, bias, add != 0}(row, col, sum);
 }

@@ -6,7 +6,9 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import dev.lathe.backend.cuda.CudaBackend;
 import dev.lathe.backend.cuda.CudaDriver;
 import dev.lathe.backend.cuda.WrongKernels;
+import dev.lathe.tensor.ActivationFormat;
 import dev.lathe.tensor.Tensor;
+import dev.lathe.tensor.Weight;
 import java.lang.foreign.MemorySegment;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
@@ -93,6 +95,27 @@ class CudaConformanceCanaryTest {
 
   private static void checkGate(Backend backend) {
     FusedChecks.normLinearGate(backend, WeightCases.F32, LinearChecks.ActivationRounding.NONE);
+  }
+
+  /** W8A8 as W8A16: the same codes, activations as they are. */
+  private static final class NotQuantized extends ForwardingBackend {
+    NotQuantized(Backend to) {
+      super(to);
+    }
+
+    @Override
+    public Weight place(Weight weight, DeviceMemory memory) {
+      return super.place(((Weight.Int8) weight).with(ActivationFormat.FLOAT), memory);
+    }
+  }
+
+  @Test
+  void w8a8AsW8A16IsCaught() {
+    try (Backend backend = new NotQuantized(CudaBackend.open())) {
+      assertThatThrownBy(() -> LinearChecks.linear(backend, WeightCases.W8A8_F32))
+          .isInstanceOf(AssertionError.class)
+          .hasMessageContaining("W8A8_F32");
+    }
   }
 
   /** Uploads somewhere else: what a copy that has not happened yet looks like. */

@@ -178,6 +178,34 @@ class CudaVerbsTest {
         5e-3);
   }
 
+  /**
+   * Through the files: activations become INT8 on both sides, by the same rule. Plain Java, because
+   * the native kernels keep keys and values of a quantized model in BF16.
+   */
+  @Test
+  void w8a8GeneratesWhatTheReferenceGenerates() throws IOException, InterruptedException {
+    List<String> w8a8 = generateQuantized("w8a8");
+    JsonNode tokens = lathe(w8a8.toArray(String[]::new)).get("tokens");
+    assertThat(tokens.size()).isEqualTo(40);
+    assertThat(tokens).isEqualTo(reference(w8a8));
+    // Activations as they are, beside the same weights, give other tokens: it would be seen.
+    assertThat(tokens).isNotEqualTo(reference(generateQuantized("w8a16")));
+  }
+
+  private List<String> generateQuantized(String scheme) {
+    String out = folder.resolve(scheme).toString();
+    Run.lathe("quantize", "--model", "embedded", "--scheme", scheme, "--out", out, "--json").json();
+    String prompt = "Once upon a time"; // where the two schemes part
+    return List.of(
+        "generate", "--model", out, "--prompt", prompt, "--max-tokens", "40", "--ignore-eos");
+  }
+
+  private static JsonNode reference(List<String> generate) {
+    List<String> line = new ArrayList<>(generate);
+    line.addAll(List.of("--backend", "reference", "--json"));
+    return Run.lathe(line.toArray(String[]::new)).json().get("tokens");
+  }
+
   @Test
   void profileTimesOnTheDeviceAgainstCeilingsOfTheDevice()
       throws IOException, InterruptedException {

@@ -2,6 +2,7 @@ package dev.lathe.measure;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lathe.backend.Arithmetic;
 import dev.lathe.backend.Backends;
 import dev.lathe.backend.Ceilings;
 import dev.lathe.backend.OpenedBackend;
@@ -12,6 +13,7 @@ import dev.lathe.measure.Profile.Kernel;
 import dev.lathe.measure.Profile.Operation;
 import dev.lathe.model.Decoder;
 import dev.lathe.model.TinyModel;
+import dev.lathe.tensor.ActivationFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -36,8 +38,13 @@ class CudaProfileTest {
   }
 
   private static void withDecoder(Check check) {
+    withDecoder(new TinyModel(3), check);
+  }
+
+  /** Closes the model. */
+  private static void withDecoder(TinyModel of, Check check) {
     try (OpenedBackend opened = Backends.open("cuda", 1, "auto");
-        TinyModel model = new TinyModel(3);
+        TinyModel model = of;
         Decoder decoder = Decoder.load(model, opened.backend())) {
       check.on(decoder);
     }
@@ -98,6 +105,27 @@ class CudaProfileTest {
       assertThat(norm.grid()).isPresent();
       assertThat(profile.launchTimerNanos()).isPresent();
     });
+  }
+
+  @Test
+  void w8a8IsHeldAgainstTheRoofOfInt8TensorCores() {
+    withDecoder(
+        new TinyModel(3).quantized(ActivationFormat.INT8),
+        decoder -> {
+          Profile profile = Profiler.profile(decoder, OPTIONS, CEILINGS, Progress.NONE);
+          for (String phase : List.of("prefill", "decode")) {
+            List<Kernel> kernels = profile.kernels(phase);
+            assertThat(kernels)
+                .filteredOn(kernel -> kernel.name().startsWith("gemm_w8a8"))
+                .hasSizeGreaterThanOrEqualTo(4)
+                .extracting(Kernel::arithmetic)
+                .containsOnly(Arithmetic.INT8_TENSOR_CORES.toString());
+            assertThat(kernels)
+                .filteredOn(kernel -> kernel.operation().equals(Optional.of("qkv")))
+                .extracting(Kernel::name)
+                .containsExactlyInAnyOrder("quantize_rows_s8", "gemm_w8a8_small");
+          }
+        });
   }
 
   @Test

@@ -4,7 +4,9 @@ import dev.lathe.checkpoint.Checkpoint;
 import dev.lathe.checkpoint.Lineage;
 import dev.lathe.checkpoint.TensorInfo;
 import dev.lathe.error.InvalidInputException;
+import dev.lathe.tensor.ActivationFormat;
 import dev.lathe.tensor.DType;
+import dev.lathe.tensor.Floats;
 import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Weight;
 import java.lang.foreign.Arena;
@@ -32,6 +34,7 @@ public final class TinyModel implements Checkpoint {
   private final Arena arena = Arena.ofShared();
   private final Map<String, Tensor> tensors = new LinkedHashMap<>();
   private final ObjectNode config;
+  private Optional<ActivationFormat> activations = Optional.empty();
 
   public TinyModel(long seed) {
     config =
@@ -114,9 +117,36 @@ public final class TinyModel implements Checkpoint {
     return tensors.get(name);
   }
 
+  /** From now on the layers' matrices are INT8 with a scale a row. */
+  public TinyModel quantized(ActivationFormat by) {
+    activations = Optional.of(by);
+    return this;
+  }
+
   @Override
   public Weight weight(String module) {
-    return new Weight.Dense(tensor(module + ".weight"));
+    Tensor values = tensor(module + ".weight");
+    return activations.isPresent() && module.endsWith("_proj")
+        ? quantize(values).with(activations.get())
+        : new Weight.Dense(values);
+  }
+
+  private Weight.Int8 quantize(Tensor matrix) {
+    int cols = Math.toIntExact(matrix.size(1));
+    Tensor codes = Tensor.of(arena.allocate(matrix.elements(), 64), DType.I8, matrix.shape());
+    Tensor scales = Tensor.of(arena.allocate(4 * matrix.size(0), 64), DType.F32, matrix.size(0), 1);
+    for (long row = 0; row < matrix.size(0); row++) {
+      float largest = 0;
+      for (long at = row * cols; at < (row + 1) * cols; at++) {
+        largest = Math.max(largest, Math.abs(Floats.get(matrix.memory(), DType.F32, at)));
+      }
+      for (long at = row * cols; at < (row + 1) * cols; at++) {
+        double code = Math.rint(Floats.get(matrix.memory(), DType.F32, at) * 127.0 / largest);
+        codes.memory().set(ValueLayout.JAVA_BYTE, at, (byte) code);
+      }
+      Floats.set(scales.memory(), DType.F32, row, largest / 127);
+    }
+    return new Weight.Int8(codes, scales, Optional.empty());
   }
 
   @Override

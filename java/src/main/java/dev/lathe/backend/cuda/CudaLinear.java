@@ -10,6 +10,7 @@ import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Weight;
 import java.util.Optional;
+import java.util.function.LongUnaryOperator;
 import java.util.function.Supplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -23,6 +24,7 @@ final class CudaLinear implements AutoCloseable {
   private static final Logger log = LoggerFactory.getLogger(CudaLinear.class);
 
   private final LinearKernels own;
+  private final W8A8Linear w8a8;
   private final Optional<CublasGemm> cublas;
   private final Dispatcher dispatcher;
   private final CudaWorkspace scratch;
@@ -34,11 +36,13 @@ final class CudaLinear implements AutoCloseable {
    */
   private CudaLinear(
       LinearKernels own,
+      W8A8Linear w8a8,
       Optional<CublasGemm> cublas,
       Dispatcher dispatcher,
       CudaWorkspace scratch,
       Optional<ProductTrial> trial) {
     this.own = own;
+    this.w8a8 = w8a8;
     this.cublas = cublas;
     this.dispatcher = dispatcher;
     this.scratch = scratch;
@@ -59,9 +63,11 @@ final class CudaLinear implements AutoCloseable {
     Optional<String> whyNoCublas = CublasLibrary.whyUnusable();
     log.debug("products: {}", whyNoCublas.orElseGet(CublasLibrary::description));
     CudaWorkspace partial = newWorkspace.get();
+    LongUnaryOperator partialSums = bytes -> partial.tensor(DType.U8, bytes).address();
     return new CudaLinear(
-        new LinearKernels(
-            kernels, context.limits(), bytes -> partial.tensor(DType.U8, bytes).address()),
+        new LinearKernels(kernels, context.limits(), partialSums),
+        new W8A8Linear(
+            kernels, context.limits(), partialSums, newWorkspace.get(), newWorkspace.get()),
         whyNoCublas.isPresent()
             ? Optional.empty()
             : Optional.of(new CublasGemm(context, kernels, newWorkspace.get(), newWorkspace.get())),
@@ -105,8 +111,16 @@ final class CudaLinear implements AutoCloseable {
   private void single(Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
     Dispatcher.Decision decision = choose(x, layer);
     switch (decision.choice()) {
-      case OWN -> own.linear(out, x, layer, epilogue);
+      case OWN -> own(decision.precision(), out, x, layer, epilogue);
       case CUBLAS -> cublas(decision.precision(), out, x, layer, epilogue);
+    }
+  }
+
+  private void own(
+      Dispatcher.Precision precision, Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
+    switch (precision) {
+      case INT8 -> w8a8.linear(out, x, layer, epilogue);
+      case F32, TWO_PARTS, ROUNDED -> own.linear(out, x, layer, epilogue);
     }
   }
 
@@ -115,6 +129,7 @@ final class CudaLinear implements AutoCloseable {
     switch (precision) {
       case TWO_PARTS -> cublas.orElseThrow().linearInTwoParts(out, x, layer, epilogue);
       case F32, ROUNDED -> cublas.orElseThrow().linear(out, x, layer, epilogue);
+      case INT8 -> throw new IllegalStateException("cuBLAS was chosen for W8A8");
     }
   }
 

@@ -1,7 +1,9 @@
 package dev.lathe.backend.cuda;
 
 import dev.lathe.backend.DeviceMemory;
+import dev.lathe.tensor.ActivationFormat;
 import dev.lathe.tensor.DType;
+import dev.lathe.tensor.Floats;
 import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Weight;
 import java.lang.foreign.Arena;
@@ -15,7 +17,7 @@ import java.util.function.Function;
 /**
  * Weights on the device in the format in which they are stored. A stack of matrices in one format
  * becomes one matrix, so that the fused query, key and value are one multiplication; a stack of
- * several formats stays a stack.
+ * several formats stays a stack. Scales of W8A8 become F32, 4 bytes a row.
  */
 final class CudaWeights {
   private final CudaTransfers transfers;
@@ -51,7 +53,8 @@ final class CudaWeights {
     return switch (a) {
       case Weight.Dense x when b instanceof Weight.Dense y -> sameType(x.values(), y.values());
       case Weight.Int8 x when b instanceof Weight.Int8 y ->
-          sameType(x.scales(), y.scales())
+          x.activations() == y.activations()
+              && (isW8A8(x) || sameType(x.scales(), y.scales()))
               && x.scales().size(1) == y.scales().size(1)
               && x.zeroPoints().isPresent() == y.zeroPoints().isPresent();
       case Weight.Bitmap x when b instanceof Weight.Bitmap y ->
@@ -62,6 +65,11 @@ final class CudaWeights {
     };
   }
 
+  /** Whose scales become F32, of whichever type they are. */
+  private static boolean isW8A8(Weight.Int8 weight) {
+    return weight.activations() == ActivationFormat.INT8;
+  }
+
   private static boolean sameType(Tensor a, Tensor b) {
     return a.dtype() == b.dtype();
   }
@@ -69,6 +77,12 @@ final class CudaWeights {
   private Weight join(List<Weight> parts, DeviceMemory memory) {
     return switch (parts.getFirst()) {
       case Weight.Dense _ -> new Weight.Dense(rows(parts, memory, w -> dense(w).values()));
+      case Weight.Int8 int8 when isW8A8(int8) ->
+          new Weight.Int8(
+              rows(parts, memory, w -> int8(w).values()),
+              scalesAsF32(parts, memory),
+              Optional.empty(),
+              ActivationFormat.INT8);
       case Weight.Int8 int8 ->
           new Weight.Int8(
               rows(parts, memory, w -> int8(w).values()),
@@ -116,6 +130,24 @@ final class CudaWeights {
     for (Tensor tensor : tensors) {
       upload(tensor, at);
       at += tensor.bytes();
+    }
+    return placed;
+  }
+
+  /** Scales of one group a row, as the W8A8 kernels read them. */
+  private Tensor scalesAsF32(List<Weight> parts, DeviceMemory memory) {
+    Tensor placed = memory.tensor(DType.F32, parts.stream().mapToLong(Weight::rows).sum(), 1);
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment widened = arena.allocate(Math.max(1, placed.bytes()), Float.BYTES);
+      long at = 0;
+      for (Weight part : parts) {
+        Tensor scales = int8(part).scales();
+        for (long row = 0; row < part.rows(); row++) {
+          float scale = Floats.get(scales.memory(), scales.dtype(), row * scales.rowStride());
+          widened.setAtIndex(ValueLayout.JAVA_FLOAT, at++, scale);
+        }
+      }
+      transfers.upload(widened.asSlice(0, placed.bytes()), placed.address());
     }
     return placed;
   }

@@ -33,7 +33,9 @@ final class Dispatcher {
     /** Two numbers of 16 bits, the second what the first leaves: 16 digits and more. */
     TWO_PARTS,
     /** Rounded to the 16-bit type of the weight. */
-    ROUNDED
+    ROUNDED,
+    /** As {@link dev.lathe.tensor.ActivationFormat#INT8}, because the weight says so: W8A8. */
+    INT8
   }
 
   enum Choice {
@@ -50,12 +52,19 @@ final class Dispatcher {
    * @param format of the weight, as {@code Weight.format()} names it
    */
   record Product(String format, long rows, long outputs, long inputs) {
+    boolean isW8A8() {
+      return format.equals("w8a8");
+    }
+
     boolean is16Bit() {
       return format.equals("bf16") || format.equals("f16");
     }
 
     /** The same on every device and in every process. */
     Precision precision() {
+      if (isW8A8()) {
+        return Precision.INT8;
+      }
       if (!is16Bit()) {
         return Precision.F32;
       }
@@ -119,6 +128,9 @@ final class Dispatcher {
 
   /** Why cuBLAS doesn't multiply this, in this precision; empty where it does. */
   private Optional<String> whyOnlyOwn(Product product) {
+    if (product.isW8A8()) {
+      return Optional.of("the model's activations are INT8, quantized by own kernels (W8A8)");
+    }
     if (!product.is16Bit() && !product.format().equals("f32")) {
       return Optional.of("cuBLAS does not multiply F32 by %s weights".formatted(product.format()));
     }

@@ -1,15 +1,18 @@
 package dev.lathe.backend.cuda;
 
+import dev.lathe.backend.Epilogue;
+import dev.lathe.tensor.ActivationFormat;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
+import java.util.Optional;
 
 /**
  * INT8 activations times INT8 weights, scaled by token and by channel: gemm_w8a8.cu. Sums are
  * exact, so the result doesn't depend on the shape of the tiles.
  */
 final class GemmW8A8 {
-  /** Longest rows: beyond, 128 * 128 summed that often may not fit in 32 bits. */
-  static final long MAX_DEPTH = Integer.MAX_VALUE / (128 * 128);
+  /** Longest rows: sums of longer ones may not fit in 32 bits. */
+  static final long MAX_DEPTH = ActivationFormat.MOST_COLUMNS;
 
   /** Most rows of activations for which the weights are read by small tiles. */
   static final int SMALL_ROWS = 64;
@@ -62,21 +65,26 @@ final class GemmW8A8 {
   }
 
   /**
-   * out[m, n] = (sum over k of a[m, k] * b[n, k]) * aScales[m] * bScales[n] + bias[n]. Rounded
-   * after each of the four steps that follow the sum.
+   * out[m, n] = [out[m, n] +] (sum over k of a[m, k] * b[n, k]) * aScales[m] * bScales[n] +
+   * bias[n]. Rounded after each of the steps that follow the sum, in this order, and added to out
+   * at last.
    *
-   * @param out [m, n] F32
-   * @param a [m, k] I8, aScales [m] F32
-   * @param b [n, k] I8, bScales [n] F32; k up to {@link #MAX_DEPTH}
-   * @param bias [n] F32, or null
+   * @param out [m, n] F32, rows may be strided
+   * @param a [m, k] and {@code b} [n, k], k up to {@link #MAX_DEPTH}
+   * @param bias [n] F32
    * @param workspace address of {@link #workspaceBytes}, aligned to 4; unused where that is 0
    */
   void multiply(
-      Tensor out, Tensor a, Tensor aScales, Tensor b, Tensor bScales, Tensor bias, long workspace) {
+      Tensor out,
+      Int8Rows a,
+      Int8Rows b,
+      Optional<Tensor> bias,
+      Epilogue epilogue,
+      long workspace) {
+    check(out, a, b, bias);
     long rows = out.size(0);
     long cols = out.size(1);
-    long depth = a.size(1);
-    check(out, a, aScales, b, bScales, bias);
+    long depth = a.cols();
     if (rows == 0 || cols == 0) {
       return;
     }
@@ -85,8 +93,8 @@ final class GemmW8A8 {
       kernels
           .get("gemm_w8a8", "gemm_w8a8_small_split")
           .pointer(workspace)
-          .pointer(a)
-          .pointer(b)
+          .pointer(a.codes())
+          .pointer(b.codes())
           .i64(rows)
           .i64(cols)
           .i64(depth)
@@ -97,13 +105,8 @@ final class GemmW8A8 {
               splits,
               SMALL_THREADS,
               SMALL_SHARED_BYTES);
-      kernels
-          .get("gemm_w8a8", "gemm_w8a8_combine")
-          .pointer(out)
+      start("gemm_w8a8_combine", out, a, b, bias, epilogue)
           .pointer(workspace)
-          .pointer(aScales)
-          .pointer(bScales)
-          .pointer(bias == null ? 0 : bias.address())
           .i64(rows)
           .i64(cols)
           .i32(splits)
@@ -112,14 +115,9 @@ final class GemmW8A8 {
       return;
     }
     boolean small = rows <= SMALL_ROWS;
-    kernels
-        .get("gemm_w8a8", small ? "gemm_w8a8_small" : "gemm_w8a8_tile")
-        .pointer(out)
-        .pointer(a)
-        .pointer(aScales)
-        .pointer(b)
-        .pointer(bScales)
-        .pointer(bias == null ? 0 : bias.address())
+    start(small ? "gemm_w8a8_small" : "gemm_w8a8_tile", out, a, b, bias, epilogue)
+        .pointer(a.codes())
+        .pointer(b.codes())
         .i64(rows)
         .i64(cols)
         .i64(depth)
@@ -131,27 +129,32 @@ final class GemmW8A8 {
             small ? SMALL_SHARED_BYTES : TILE_SHARED_BYTES);
   }
 
-  private static void check(
-      Tensor out, Tensor a, Tensor aScales, Tensor b, Tensor bScales, Tensor bias) {
-    long rows = out.size(0);
-    long cols = out.size(1);
+  /** What the arguments of a kernel that finishes sums begin with. */
+  private CudaKernel start(
+      String kernel, Tensor out, Int8Rows a, Int8Rows b, Optional<Tensor> bias, Epilogue epilogue) {
+    return kernels
+        .get("gemm_w8a8", kernel)
+        .pointer(out)
+        .i64(out.rowStride())
+        .pointer(a.scales())
+        .pointer(b.scales())
+        .pointer(bias.map(Tensor::address).orElse(0L))
+        .i32(epilogue == Epilogue.ADD ? 1 : 0);
+  }
+
+  private static void check(Tensor out, Int8Rows a, Int8Rows b, Optional<Tensor> bias) {
     boolean fits =
         out.dtype() == DType.F32
-            && a.dtype() == DType.I8
-            && b.dtype() == DType.I8
-            && aScales.dtype() == DType.F32
-            && bScales.dtype() == DType.F32
-            && a.size(0) == rows
-            && b.size(0) == cols
-            && a.size(1) == b.size(1)
-            && a.size(1) <= MAX_DEPTH
-            && aScales.elements() == rows
-            && bScales.elements() == cols
-            && (bias == null || (bias.dtype() == DType.F32 && bias.elements() == cols));
+            && a.rows() == out.size(0)
+            && b.rows() == out.size(1)
+            && a.cols() == b.cols()
+            && a.cols() <= MAX_DEPTH
+            && bias.stream()
+                .allMatch(all -> all.dtype() == DType.F32 && all.elements() == out.size(1));
     if (!fits) {
       throw new IllegalArgumentException(
-          "w8a8: out %s, a %s scaled by %s, b %s scaled by %s, bias %s; depth up to %d"
-              .formatted(out, a, aScales, b, bScales, bias, MAX_DEPTH));
+          "w8a8: out %s, a %s, b %s, bias %s; depth up to %d"
+              .formatted(out, a, b, bias, MAX_DEPTH));
     }
   }
 }

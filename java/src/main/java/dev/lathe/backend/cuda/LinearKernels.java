@@ -5,6 +5,7 @@ import dev.lathe.backend.Checks;
 import dev.lathe.backend.Epilogue;
 import dev.lathe.backend.Linear;
 import dev.lathe.backend.RmsNorm;
+import dev.lathe.backend.TokenQuantization;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Weight;
@@ -15,7 +16,7 @@ import java.util.function.LongUnaryOperator;
  * Linear layers by own kernels: up to 8 rows of x, and bitmaps of more, by linear_dense.cu,
  * linear_int8.cu and linear_bitmap.cu ({@link LinearPlan}); more rows by linear_tiles.cu and
  * linear_tiles_f32.cu ({@link TilePlan}). Geometry depends on shapes only, so that a captured step
- * can be replayed.
+ * can be replayed. W8A8 is {@link W8A8Linear}'s.
  */
 final class LinearKernels {
   /** Rows that one pass over the weights multiplies. */
@@ -43,7 +44,7 @@ final class LinearKernels {
    *
    * @param out [tokens, outputs] and {@code x} [tokens, inputs], F32; rows may be strided
    * @param layer its weight in one of the formats, rows of dense and INT8 values may be strided; no
-   *     stack
+   *     stack, and not for INT8 activations
    */
   void linear(Tensor out, Tensor x, Linear layer, Epilogue epilogue) {
     Checks.linear(out, x, layer);
@@ -62,7 +63,7 @@ final class LinearKernels {
     return tokens <= PASS_ROWS
         && switch (weight) {
           case Weight.Dense _ -> true;
-          case Weight.Int8 int8 -> !LinearPlan.isRagged(int8);
+          case Weight.Int8 int8 -> !TokenQuantization.isFor(int8) && !LinearPlan.isRagged(int8);
           case Weight.Bitmap _, Weight.Stacked _ -> false;
         };
   }

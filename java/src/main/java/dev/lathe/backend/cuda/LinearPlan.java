@@ -1,5 +1,6 @@
 package dev.lathe.backend.cuda;
 
+import dev.lathe.backend.TokenQuantization;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Weight;
 
@@ -72,7 +73,8 @@ record LinearPlan(
   }
 
   /**
-   * @param weight dense, or INT8 that is not ragged
+   * @param weight dense, or INT8 that is not ragged; not for INT8 activations, which these kernels
+   *     would multiply as they are
    * @param batch rows of x, 1 to 8
    * @param gated half of a team's rows are the gate's, the others up's
    */
@@ -88,6 +90,8 @@ record LinearPlan(
               CHUNK_BYTES / dense.values().dtype().bytes(),
               weight,
               gated);
+      case Weight.Int8 int8 when TokenQuantization.isFor(int8) ->
+          throw new IllegalArgumentException("W8A8 is multiplied by W8A8Linear");
       case Weight.Int8 int8 when int8.scales().size(1) > 1 ->
           of(
               limits,

@@ -19,29 +19,30 @@ final class QuantizeKernels {
   }
 
   /**
-   * scales[r] = max|x[r, :]| / 127 (1 for a row of zeros), q[r, c] = round-half-even(x[r, c] /
-   * scales[r]), from -127 to 127. A row with a NaN or an infinity gets that for its scale.
+   * Each row as {@link dev.lathe.tensor.ActivationFormat#INT8}, to the bit.
    *
-   * @param q [rows, cols] I8
-   * @param scales [rows] F32
-   * @param x [rows, cols] F32
-   * @see <a href="https://arxiv.org/abs/2004.09602">Wu et al. 2020, section 3</a>
+   * @param x [rows, cols] F32, rows may be strided
    */
-  void quantizeRows(Tensor q, Tensor scales, Tensor x) {
-    check("quantizeRows", q, scales, x, x.dtype() == DType.F32);
-    if (x.elements() > 0) {
-      launch(kernels.get("quantize", "quantize_rows_s8").pointer(q).pointer(scales).pointer(x), x);
+  void quantizeRows(Int8Rows to, Tensor x) {
+    check("quantizeRows", to, x, x.dtype() == DType.F32);
+    if (x.size(0) > 0) {
+      CudaKernel kernel =
+          kernels
+              .get("quantize", "quantize_rows_s8")
+              .pointer(to.codes())
+              .pointer(to.scales())
+              .pointer(x)
+              .i64(x.rowStride());
+      launch(kernel, x);
     }
   }
 
   /**
-   * y[r, c] = q[r, c] * scales[r], rounded to y's type.
+   * y[r, c] = codes[r, c] * scales[r], rounded to y's type.
    *
-   * @param y [rows, cols] F32, BF16 or F16
-   * @param q [rows, cols] I8
-   * @param scales [rows] F32
+   * @param y [rows, cols] F32, BF16 or F16, contiguous
    */
-  void dequantizeRows(Tensor y, Tensor q, Tensor scales) {
+  void dequantizeRows(Tensor y, Int8Rows from) {
     String name =
         switch (y.dtype()) {
           case F32 -> "dequantize_rows_f32";
@@ -49,9 +50,10 @@ final class QuantizeKernels {
           case F16 -> "dequantize_rows_f16";
           default -> "";
         };
-    check("dequantizeRows", q, scales, y, !name.isEmpty());
+    check("dequantizeRows", from, y, !name.isEmpty() && y.isContiguous());
     if (y.elements() > 0) {
-      launch(kernels.get("quantize", name).pointer(y).pointer(q).pointer(scales), y);
+      launch(
+          kernels.get("quantize", name).pointer(y).pointer(from.codes()).pointer(from.scales()), y);
     }
   }
 
@@ -63,15 +65,9 @@ final class QuantizeKernels {
             Math.min(shape.size(0), (long) BLOCKS * limits.multiprocessors()), 1, 1, THREADS, 0);
   }
 
-  private static void check(String what, Tensor q, Tensor scales, Tensor x, boolean typed) {
-    if (!typed
-        || q.dtype() != DType.I8
-        || scales.dtype() != DType.F32
-        || q.size(0) != x.size(0)
-        || q.size(1) != x.size(1)
-        || scales.elements() != x.size(0)) {
-      throw new IllegalArgumentException(
-          "%s: INT8 %s, scales %s, wide %s".formatted(what, q, scales, x));
+  private static void check(String what, Int8Rows narrow, Tensor wide, boolean fits) {
+    if (!fits || narrow.rows() != wide.size(0) || narrow.cols() != wide.size(1)) {
+      throw new IllegalArgumentException("%s: %s, wide %s".formatted(what, narrow, wide));
     }
   }
 }

@@ -1,5 +1,6 @@
 package dev.lathe.backend.cuda;
 
+import dev.lathe.backend.TokenQuantization;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Weight;
 
@@ -65,6 +66,8 @@ record TilePlan(
               1);
       case Weight.Dense dense ->
           of(limits, weight, "linear_tiles_" + LinearPlan.name(dense.values().dtype()), 2, tokens);
+      case Weight.Int8 int8 when TokenQuantization.isFor(int8) ->
+          throw new IllegalArgumentException("W8A8 is multiplied by W8A8Linear");
       case Weight.Int8 int8 ->
           of(
               limits,

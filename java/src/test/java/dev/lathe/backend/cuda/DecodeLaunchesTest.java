@@ -8,6 +8,7 @@ import dev.lathe.model.Decoder;
 import dev.lathe.model.KvCache;
 import dev.lathe.model.KvSequence;
 import dev.lathe.model.TinyModel;
+import dev.lathe.tensor.ActivationFormat;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
 import java.lang.foreign.Arena;
@@ -30,6 +31,8 @@ class DecodeLaunchesTest {
   /** Norms, the gate, and the combination of divided keys by themselves. */
   private static final int MORE_OF_A_LAYER_WITHOUT_FUSION = 4;
 
+  private static final int OF_A_W8A8_LAYER = OF_A_LAYER + 2 + 1 + 4;
+
   private static final int STEPS = 4;
   private static final int PROMPT = 70;
 
@@ -37,8 +40,13 @@ class DecodeLaunchesTest {
   private record Run(long launches, List<float[]> logits) {}
 
   private static Run run(CudaOptions options) {
+    return run(options, new TinyModel(3));
+  }
+
+  /** Closes the model. */
+  private static Run run(CudaOptions options, TinyModel of) {
     List<float[]> logits = new ArrayList<>();
-    try (TinyModel model = new TinyModel(3);
+    try (TinyModel model = of;
         CudaBackend backend = CudaBackend.open(options);
         Decoder decoder = Decoder.load(model, backend);
         // Room for 256 tokens, so that the plan divides keys.
@@ -59,7 +67,7 @@ class DecodeLaunchesTest {
         backend.download(device, host);
         logits.add(host.toArray(ValueLayout.JAVA_FLOAT));
       }
-      assertThat(backend.graphs().captures()).isEqualTo(1);
+      assertThat(backend.graphs().captures()).isEqualTo(options.graphs() ? 1 : 0);
       return new Run(backend.graphs().lastNodes(), logits);
     }
   }
@@ -85,5 +93,24 @@ class DecodeLaunchesTest {
     for (int step = 0; step < STEPS; step++) {
       assertThat(fused.logits().get(step)).containsExactly(plain.logits().get(step));
     }
+  }
+
+  /**
+   * W8A8: norm and gate by themselves, because x is quantized behind them, and quantizing before
+   * each of the four products. Depths here are too short to be divided, which would be one more
+   * each.
+   */
+  @Test
+  void w8a8HasThirteenOfALayerAndReplaysToTheSameBits() {
+    Run replayed = run(CudaOptions.ALL, w8a8());
+    assertThat(replayed.launches()).isEqualTo(OF_A_STEP + OF_A_W8A8_LAYER * TinyModel.LAYERS);
+    Run one = run(CudaOptions.ALL.withoutGraphs(), w8a8());
+    for (int step = 0; step < STEPS; step++) {
+      assertThat(replayed.logits().get(step)).containsExactly(one.logits().get(step));
+    }
+  }
+
+  private static TinyModel w8a8() {
+    return new TinyModel(3).quantized(ActivationFormat.INT8);
   }
 }

@@ -62,6 +62,19 @@ class DispatcherTest {
     assertThat(dispatcher.choose(sameBucket).choice()).isEqualTo(Choice.CUBLAS);
   }
 
+  /** However many rows, with cuBLAS and without, measured or not: nothing is open. */
+  @Test
+  void w8a8IsOursWithActivationsInInt8() {
+    for (long rows : new long[] {1, 8, 9, 64, 65, 4096}) {
+      Product product = new Product("w8a8", rows, 4096, 14336);
+      assertThat(dispatcher.isOpen(product)).isFalse();
+      Dispatcher.Decision decision = dispatcher.choose(product);
+      assertThat(decision.choice()).isEqualTo(Choice.OWN);
+      assertThat(decision.precision()).isEqualTo(Precision.INT8);
+      assertThat(decision.reason()).contains("W8A8");
+    }
+  }
+
   /** What is measured, and so another process, doesn't change how exactly is multiplied. */
   @Test
   void precisionIsNoMatterOfTime() {

@@ -4,10 +4,14 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import dev.lathe.backend.Epilogue;
+import dev.lathe.backend.TokenQuantization;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Floats;
 import dev.lathe.tensor.Tensor;
 import java.lang.foreign.ValueLayout;
+import java.util.Arrays;
+import java.util.Optional;
 import java.util.Random;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -15,8 +19,8 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 /**
- * gemm_w8a8.cu and quantize.cu against Java's integers and roundings: integer sums are exact and
- * each later step rounds once, so every bit is equal.
+ * gemm_w8a8.cu against Java's integers and roundings, quantize.cu against the definition: integer
+ * sums are exact and each later step rounds once, so every bit is equal.
  */
 @Tag("cuda")
 class GemmW8A8Test {
@@ -52,7 +56,8 @@ class GemmW8A8Test {
       for (int k = 0; k < depth; k++) {
         sum += a[row * depth + k] * b[col * depth + k];
       }
-      return (float) sum * aScales[row] * bScales[col] + (bias == null ? 0 : bias[col]);
+      float product = (float) sum * aScales[row] * bScales[col];
+      return bias == null ? product : product + bias[col];
     }
 
     /** The first element that differs, or -1. */
@@ -66,6 +71,29 @@ class GemmW8A8Test {
       }
       return -1;
     }
+
+    /** The first element that differs where products were added to columns of a wider matrix. */
+    long firstWrongAdded(Tensor wide) {
+      int width = bScales.length + 2 * GAP;
+      for (int i = 0; i < aScales.length * width; i++) {
+        int col = i % width - GAP;
+        boolean inside = col >= 0 && col < bScales.length;
+        float expected = inside ? before(i) + expected(i / width, col) : before(i);
+        float actual = (float) CudaBench.at(wide, i);
+        if (Float.floatToIntBits(actual) != Float.floatToIntBits(expected)) {
+          return i;
+        }
+      }
+      return -1;
+    }
+  }
+
+  /** Columns of a wider matrix on each side of those that a product is added to. */
+  private static final int GAP = 3;
+
+  /** What is there before a product is added to it. */
+  private static float before(int element) {
+    return element % 11 * 0.37f - 2;
   }
 
   /**
@@ -90,6 +118,7 @@ class GemmW8A8Test {
       CudaBench.setOrder(order);
       try (CudaBench bench = new CudaBench()) {
         assertThat(one.firstWrong(run(bench, one))).as("order %s", order).isEqualTo(-1);
+        assertThat(one.firstWrongAdded(runAdded(bench, one))).as("added, %s", order).isEqualTo(-1);
       } finally {
         CudaBench.setOrder("forward");
       }
@@ -144,11 +173,13 @@ class GemmW8A8Test {
           .kernels
           .get("test/gemm_faults", "gemm_w8a8_small")
           .pointer(out)
-          .pointer(bench.up(bytes(bench, one.a(), 32, 256)))
+          .i64(64)
           .pointer(bench.up(bench.floats(one.aScales())))
-          .pointer(bench.up(bytes(bench, one.b(), 64, 256)))
           .pointer(bench.up(bench.floats(one.bScales())))
           .pointer(0)
+          .i32(0)
+          .pointer(bench.up(bytes(bench, one.a(), 32, 256)))
+          .pointer(bench.up(bytes(bench, one.b(), 64, 256)))
           .i64(32)
           .i64(64)
           .i64(256)
@@ -158,20 +189,38 @@ class GemmW8A8Test {
   }
 
   private static Tensor run(CudaBench bench, Case one) {
+    Tensor out = bench.device(DType.F32, one.aScales().length, one.bScales().length);
+    multiply(bench, out, one, Epilogue.STORE);
+    return bench.down(out);
+  }
+
+  private static Tensor runAdded(CudaBench bench, Case one) {
+    int cols = one.bScales().length;
+    Tensor host = bench.host(DType.F32, one.aScales().length, cols + 2 * GAP);
+    for (int i = 0; i < host.elements(); i++) {
+      Floats.set(host.memory(), DType.F32, i, before(i));
+    }
+    Tensor wide = bench.up(host);
+    multiply(bench, wide.columns(GAP, GAP + cols), one, Epilogue.ADD);
+    return bench.down(wide);
+  }
+
+  private static void multiply(CudaBench bench, Tensor out, Case one, Epilogue epilogue) {
     int rows = one.aScales().length;
     int cols = one.bScales().length;
     GemmW8A8 gemm = new GemmW8A8(bench.kernels, DeviceLimits.of(bench.context));
-    Tensor out = bench.device(DType.F32, rows, cols);
     Tensor workspace = bench.device(DType.U8, gemm.workspaceBytes(rows, cols, one.depth()));
     gemm.multiply(
         out,
-        bench.up(bytes(bench, one.a(), rows, one.depth())),
-        bench.up(bench.floats(one.aScales())),
-        bench.up(bytes(bench, one.b(), cols, one.depth())),
-        bench.up(bench.floats(one.bScales())),
-        one.bias() == null ? null : bench.up(bench.floats(one.bias())),
+        new Int8Rows(
+            bench.up(bytes(bench, one.a(), rows, one.depth())),
+            bench.up(bench.floats(one.aScales()))),
+        new Int8Rows(
+            bench.up(bytes(bench, one.b(), cols, one.depth())),
+            bench.up(bench.floats(one.bScales()))),
+        Optional.ofNullable(one.bias()).map(bias -> bench.up(bench.floats(bias))),
+        epilogue,
         workspace.address());
-    return bench.down(out);
   }
 
   private static Tensor bytes(CudaBench bench, byte[] values, int rows, int cols) {
@@ -182,76 +231,173 @@ class GemmW8A8Test {
     return tensor;
   }
 
-  @ParameterizedTest
-  @CsvSource({"1, 1", "1, 255", "3, 256", "300, 5", "2, 4099"})
-  void quantizedRowsEqualJavasRounding(int rows, int cols) {
-    Random random = new Random(rows + cols);
-    float[] x = new float[rows * cols];
-    for (int i = 0; i < x.length; i++) {
-      // Multiples of a half of the largest's 127th come out as ties.
-      x[i] = i % cols == 0 ? 127 : i % 3 == 0 ? random.nextInt(-250, 250) / 2f : random.nextFloat();
+  /** What quantizing gives, on the host. */
+  private record Quantized(Tensor codes, Tensor scales, QuantizeKernels kernels, Int8Rows device) {
+    /**
+     * @param gap columns of the matrix that x lies in, on each side of it
+     */
+    static Quantized of(CudaBench bench, float[][] x, int gap) {
+      QuantizeKernels kernels = new QuantizeKernels(bench.kernels, DeviceLimits.of(bench.context));
+      int cols = x[0].length;
+      Int8Rows to =
+          new Int8Rows(bench.device(DType.I8, x.length, cols), bench.device(DType.F32, x.length));
+      kernels.quantizeRows(to, bench.up(matrix(bench, x, gap)).columns(gap, gap + cols));
+      return new Quantized(bench.down(to.codes()), bench.down(to.scales()), kernels, to);
     }
-    for (int c = 0; c < cols && rows > 2; c++) {
-      x[cols + c] = 0; // a row of zeros
-      x[2 * cols + c] = c % 2 == 0 ? Float.MIN_VALUE : -Float.MIN_VALUE * 100;
+
+    byte[] row(int row) {
+      long cols = codes.size(1);
+      return codes.memory().asSlice(row * cols, cols).toArray(ValueLayout.JAVA_BYTE);
+    }
+
+    float scale(int row) {
+      return (float) CudaBench.at(scales, row);
+    }
+  }
+
+  /** Beside x there are numbers that would be larger than its largest. */
+  private static Tensor matrix(CudaBench bench, float[][] x, int gap) {
+    int width = x[0].length + 2 * gap;
+    Tensor matrix = bench.host(DType.F32, x.length, width);
+    for (int i = 0; i < matrix.elements(); i++) {
+      int col = i % width - gap;
+      boolean inside = col >= 0 && col < x[0].length;
+      Floats.set(matrix.memory(), DType.F32, i, inside ? x[i / width][col] : 1e9f);
+    }
+    return matrix;
+  }
+
+  /** By hand: ties go to even, and products with 127 / largest are rounded, not quotients. */
+  @Test
+  void codesByHand() {
+    float[][] x = {
+      {127, 0.5f, 1.5f, -2.5f, -127, 3.499f, -0.4f, 126.5f},
+      {-254, 1, 3, 5, -7, 0, 253, 254},
+      {5, 0.53149605f, 0, 0, 0, 0, 0, 0}, // 13.5 where it is divided by 5 / 127, which is 14
+      {0, 0, -0f, 0, 0, 0, 0, 0}
+    };
+    try (CudaBench bench = new CudaBench()) {
+      Quantized quantized = Quantized.of(bench, x, 0);
+      assertThat(quantized.row(0)).containsExactly(127, 0, 2, -2, -127, 3, 0, 126);
+      assertThat(quantized.row(1)).containsExactly(-127, 0, 2, 2, -4, 0, 126, 127);
+      assertThat(quantized.row(2)).containsExactly(127, 13, 0, 0, 0, 0, 0, 0);
+      assertThat(quantized.row(3)).containsOnly(0);
+      assertThat(quantized.scale(0)).isEqualTo(1);
+      assertThat(quantized.scale(1)).isEqualTo(2);
+      assertThat(quantized.scale(2)).isEqualTo(5f / 127);
+      assertThat(quantized.scale(3)).isEqualTo(1e-30f / 127);
+    }
+  }
+
+  /** Halves of a 127th of the largest, which come out as ties or beside them, among others. */
+  private static float[][] ties(int rows, int cols) {
+    float[][] x = new float[rows][cols];
+    Random random = new Random(rows + cols);
+    for (int r = 0; r < rows; r++) {
+      float largest = r == 0 ? 127 : 1 + 3 * random.nextFloat();
+      for (int c = 0; c < cols; c++) {
+        x[r][c] =
+            c == 0
+                ? largest
+                : c % 3 == 0
+                    ? (random.nextInt(-127, 127) + 0.5f) * largest / 127
+                    : largest * (2 * random.nextFloat() - 1);
+      }
+    }
+    return x;
+  }
+
+  /** Among these data there are codes that a rounded quotient would make others. */
+  @Test
+  void canaryQuotientsAreSeen() {
+    float[][] x = ties(9, 256);
+    int others = 0;
+    try (CudaBench bench = new CudaBench()) {
+      Quantized quantized = Quantized.of(bench, x, 0);
+      for (int r = 0; r < x.length; r++) {
+        byte[] codes = quantized.row(r);
+        for (int c = 0; c < codes.length; c++) {
+          others += codes[c] == Math.rint(x[r][c] / quantized.scale(r)) ? 0 : 1;
+        }
+      }
+    }
+    assertThat(others).isPositive();
+  }
+
+  /** Packed and not, rows apart by what keeps them packed and by what doesn't. */
+  @ParameterizedTest
+  @CsvSource({
+    "1, 1, 0",
+    "1, 255, 0",
+    "3, 256, 0",
+    "3, 256, 3",
+    "3, 256, 4",
+    "300, 5, 0",
+    "300, 8, 0",
+    "3, 1028, 2",
+    "2, 4099, 1",
+    "9, 4100, 4"
+  })
+  void quantizedRowsEqualTheDefinition(int rows, int cols, int gap) {
+    float[][] x = ties(rows, cols);
+    if (rows > 2) {
+      Arrays.fill(x[1], 0);
+      for (int c = 0; c < cols; c++) {
+        x[2][c] = c % 2 == 0 ? Float.MIN_VALUE : -Float.MIN_VALUE * 100;
+      }
     }
     for (String order : CudaBench.orders()) {
       CudaBench.setOrder(order);
       try (CudaBench bench = new CudaBench()) {
-        checkQuantized(bench, x, rows, cols);
+        checkQuantized(bench, x, gap);
       } finally {
         CudaBench.setOrder("forward");
       }
     }
   }
 
-  private static void checkQuantized(CudaBench bench, float[] x, int rows, int cols) {
-    QuantizeKernels kernels = new QuantizeKernels(bench.kernels, DeviceLimits.of(bench.context));
-    Tensor wide = bench.host(DType.F32, rows, cols);
-    for (int i = 0; i < x.length; i++) {
-      Floats.set(wide.memory(), DType.F32, i, x[i]);
+  private static void checkQuantized(CudaBench bench, float[][] x, int gap) {
+    Quantized actual = Quantized.of(bench, x, gap);
+    Tensor plain = matrix(bench, x, 0);
+    for (int r = 0; r < x.length; r++) {
+      TokenQuantization expected = TokenQuantization.of(plain, r);
+      assertThat(actual.row(r)).isEqualTo(expected.codes());
+      assertThat(actual.scale(r)).isEqualTo(expected.scale());
     }
-    Tensor q = bench.device(DType.I8, rows, cols);
-    Tensor scales = bench.device(DType.F32, rows);
-    kernels.quantizeRows(q, scales, bench.up(wide));
-    Tensor narrow = bench.down(q);
-    Tensor units = bench.down(scales);
     for (DType type : new DType[] {DType.F32, DType.BF16, DType.F16}) {
-      Tensor back = bench.device(type, rows, cols);
-      kernels.dequantizeRows(back, q, scales);
-      Tensor actual = bench.down(back);
+      Tensor back = bench.device(type, x.length, x[0].length);
+      actual.kernels().dequantizeRows(back, actual.device());
+      Tensor wide = bench.down(back);
       Tensor rounded = bench.host(type, 1);
-      for (int r = 0; r < rows; r++) {
-        float largest = 0;
-        for (int c = 0; c < cols; c++) {
-          largest = Math.max(largest, Math.abs(x[r * cols + c]));
-        }
-        float unit = largest == 0 ? 1 : Math.max(largest / 127, Float.MIN_VALUE);
-        assertThat((float) CudaBench.at(units, r)).isEqualTo(unit);
-        for (int c = 0; c < cols; c++) {
-          int i = r * cols + c;
-          int expected = (int) Math.clamp(Math.rint(x[i] / unit), -127, 127);
-          assertThat((int) narrow.memory().get(ValueLayout.JAVA_BYTE, i)).isEqualTo(expected);
-          Floats.set(rounded.memory(), type, 0, expected * unit);
-          assertThat(CudaBench.at(actual, i)).isEqualTo(CudaBench.at(rounded, 0));
-        }
+      for (int i = 0; i < wide.elements(); i++) {
+        int row = i / x[0].length;
+        Floats.set(rounded.memory(), type, 0, actual.row(row)[i % x[0].length] * actual.scale(row));
+        assertThat(CudaBench.at(wide, i)).isEqualTo(CudaBench.at(rounded, 0));
       }
     }
   }
 
-  /** A NaN is not hidden by the largest of the others. */
+  /** A NaN is not hidden by the largest of the others, and the next row has nothing of it. */
   @Test
   void whatIsNotFiniteShows() {
-    try (CudaBench bench = new CudaBench()) {
-      QuantizeKernels kernels = new QuantizeKernels(bench.kernels, DeviceLimits.of(bench.context));
-      Tensor x = bench.host(DType.F32, 2, 300);
-      Floats.set(x.memory(), DType.F32, 299, Float.NaN);
-      Floats.set(x.memory(), DType.F32, 300, Float.NEGATIVE_INFINITY);
-      Tensor scales = bench.device(DType.F32, 2);
-      kernels.quantizeRows(bench.device(DType.I8, 2, 300), scales, bench.up(x));
-      Tensor units = bench.down(scales);
-      assertThat(CudaBench.at(units, 0)).isNaN();
-      assertThat(CudaBench.at(units, 1)).isEqualTo(Double.POSITIVE_INFINITY);
+    for (int cols : new int[] {299, 300}) {
+      float[][] x = new float[4][cols];
+      x[0][cols - 1] = Float.NaN;
+      x[0][0] = Float.POSITIVE_INFINITY;
+      x[1][3] = Float.NEGATIVE_INFINITY;
+      Arrays.fill(x[2], 7);
+      x[3][0] = -Float.MAX_VALUE;
+      try (CudaBench bench = new CudaBench()) {
+        Quantized quantized = Quantized.of(bench, x, 0);
+        for (int row = 0; row < 2; row++) {
+          assertThat(quantized.scale(row)).isNaN();
+          assertThat(quantized.row(row)).containsOnly(0);
+        }
+        assertThat(quantized.scale(2)).isEqualTo(7f / 127);
+        assertThat(quantized.row(2)).containsOnly(127);
+        assertThat(quantized.scale(3)).isEqualTo(Float.MAX_VALUE / 127);
+        assertThat(quantized.row(3)[0]).isEqualTo((byte) -127);
+      }
     }
   }
 }

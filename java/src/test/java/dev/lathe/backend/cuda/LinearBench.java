@@ -2,16 +2,19 @@ package dev.lathe.backend.cuda;
 
 import dev.lathe.backend.Epilogue;
 import dev.lathe.backend.Linear;
+import dev.lathe.backend.TokenQuantization;
 import dev.lathe.error.LatheException;
 import dev.lathe.gpucheck.Items;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Weight;
 import dev.lathe.tensor.WeightRows;
+import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.SplittableRandom;
+import java.util.function.LongConsumer;
 import tools.jackson.databind.JsonNode;
 
 /**
@@ -142,40 +145,38 @@ final class LinearBench {
     try (CudaBench bench = new CudaBench()) {
       BenchLines lines = new BenchLines(bench.context, items, tiny);
       int copies = lines.copies((long) shape.outputs * shape.inputs);
-      List<Tensor> weights = new ArrayList<>();
-      for (int i = 0; i < copies; i++) {
-        weights.add(BenchData.random(bench, DType.I8, i, shape.outputs, shape.inputs));
-      }
+      List<Int8Rows> weights = new ArrayList<>();
       Tensor scales = BenchData.random(bench, DType.F32, 2, shape.outputs);
+      for (int i = 0; i < copies; i++) {
+        Tensor codes = BenchData.random(bench, DType.I8, i, shape.outputs, shape.inputs);
+        weights.add(new Int8Rows(codes, scales));
+      }
       Tensor x = BenchData.random(bench, DType.F32, 1, shape.tokens, shape.inputs);
-      Tensor quantized = bench.device(DType.I8, shape.tokens, shape.inputs);
-      Tensor tokenScales = bench.device(DType.F32, shape.tokens);
+      Int8Rows quantized =
+          new Int8Rows(
+              bench.device(DType.I8, shape.tokens, shape.inputs),
+              bench.device(DType.F32, shape.tokens));
       Tensor result = bench.device(DType.F32, shape.tokens, shape.outputs);
       GemmW8A8 gemm = new GemmW8A8(bench.kernels, bench.context.limits());
       QuantizeKernels quantize = new QuantizeKernels(bench.kernels, bench.context.limits());
       long workspaceBytes = gemm.workspaceBytes(shape.tokens, shape.outputs, shape.inputs);
       long workspace = bench.device(DType.U8, Math.max(4, workspaceBytes)).address();
-      quantize.quantizeRows(quantized, tokenScales, x);
-      gemm.multiply(result, quantized, tokenScales, weights.getFirst(), scales, null, workspace);
-      checkW8A8(bench, result, quantized, tokenScales, weights.getFirst(), scales);
+      LongConsumer multiply =
+          i ->
+              gemm.multiply(
+                  result,
+                  quantized,
+                  weights.get((int) i),
+                  Optional.empty(),
+                  Epilogue.STORE,
+                  workspace);
+      quantize.quantizeRows(quantized, x);
+      multiply.accept(0);
+      checkW8A8(bench, result, x, quantized, weights.getFirst());
       List<BenchLines.Side> sides = new ArrayList<>();
       sides.add(
           new BenchLines.Side(
-              W8A8,
-              "lathe",
-              copies,
-              shape.bytes(1, 1, 4),
-              shape.flops(),
-              "int8",
-              i ->
-                  gemm.multiply(
-                      result,
-                      quantized,
-                      tokenScales,
-                      weights.get((int) i),
-                      scales,
-                      null,
-                      workspace)));
+              W8A8, "lathe", copies, shape.bytes(1, 1, 4), shape.flops(), "int8", multiply));
       sides.add(
           new BenchLines.Side(
               W8A8 + "_layer",
@@ -185,9 +186,8 @@ final class LinearBench {
               shape.flops(),
               "int8",
               i -> {
-                quantize.quantizeRows(quantized, tokenScales, x);
-                gemm.multiply(
-                    result, quantized, tokenScales, weights.get((int) i), scales, null, workspace);
+                quantize.quantizeRows(quantized, x);
+                multiply.accept(i);
               }));
       time(bench, lines, shape, sides, true);
     }
@@ -263,29 +263,39 @@ final class LinearBench {
     }
   }
 
-  /** Some of the results: integer sums are exact, and each scale rounds once. */
+  /**
+   * Some of the results: codes are the definition's, integer sums are exact, and each scale rounds
+   * once.
+   */
   private static void checkW8A8(
-      CudaBench bench, Tensor result, Tensor x, Tensor tokenScales, Tensor w, Tensor scales) {
+      CudaBench bench, Tensor result, Tensor x, Int8Rows quantized, Int8Rows weights) {
     Tensor down = bench.down(result);
     Tensor xs = bench.down(x);
-    Tensor xScales = bench.down(tokenScales);
-    Tensor ws = bench.down(w);
-    Tensor wScales = bench.down(scales);
+    Tensor codes = bench.down(quantized.codes());
+    Tensor tokenScales = bench.down(quantized.scales());
+    Tensor ws = bench.down(weights.codes());
+    Tensor wScales = bench.down(weights.scales());
     SplittableRandom random = new SplittableRandom(1);
     long inputs = x.size(1);
     for (int i = 0; i < 20; i++) {
       long token = random.nextLong(x.size(0));
       long output = random.nextLong(result.size(1));
+      TokenQuantization expected = TokenQuantization.of(xs, token);
+      require(
+          W8A8 + " scale", token, output, CudaBench.at(tokenScales, token), expected.scale(), 0);
       int sum = 0;
-      for (long c = 0; c < inputs; c++) {
-        sum +=
-            xs.memory().get(java.lang.foreign.ValueLayout.JAVA_BYTE, token * inputs + c)
-                * ws.memory().get(java.lang.foreign.ValueLayout.JAVA_BYTE, output * inputs + c);
+      for (int c = 0; c < inputs; c++) {
+        int code = expected.codes()[c];
+        require(
+            W8A8 + " code",
+            token,
+            c,
+            codes.memory().get(ValueLayout.JAVA_BYTE, token * inputs + c),
+            code,
+            0);
+        sum += code * ws.memory().get(ValueLayout.JAVA_BYTE, output * inputs + c);
       }
-      float should =
-          (float) sum
-              * (float) CudaBench.at(xScales, token)
-              * (float) CudaBench.at(wScales, output);
+      float should = (float) sum * expected.scale() * (float) CudaBench.at(wScales, output);
       double is = CudaBench.at(down, token * result.size(1) + output);
       require(W8A8, token, output, is, should, 0);
     }
