@@ -45,7 +45,10 @@ int64_t lathe_cpu_features(void) {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
       features |= lathe::kAvx512.isa;
-      features |= __builtin_cpu_supports("avx512vnni") ? lathe::kAvx512Vnni.isa : 0;
+      if (__builtin_cpu_supports("avx512vnni")) {
+        features |= lathe::kAvx512Vnni.isa;
+        features |= __builtin_cpu_supports("avx512bf16") ? lathe::kAvx512Bf16.isa : 0;
+      }
     }
   }
   features |= __builtin_cpu_supports("avx512vnni") ? 256 : 0;
@@ -66,6 +69,7 @@ const struct {
     {"avx2", &lathe::kAvx2},
     {"avx512", &lathe::kAvx512},
     {"avx512vnni", &lathe::kAvx512Vnni},
+    {"avx512bf16", &lathe::kAvx512Bf16},
 #endif
 };
 

@@ -6,6 +6,7 @@
  */
 #pragma once
 #include "alone_impl.h"
+#include "bf16_attention_impl.h"
 #include "narrow_impl.h"
 #include "prompt_impl.h"
 
@@ -99,6 +100,11 @@ template <Kv K> void attendToken(const lathe::AttentionItem& item, int64_t token
     if (g < item.group) {
       attendNarrow<K, 1>(item, keys, query + g * kNarrow, out + g * kNarrow, scores, narrow);
     }
+    return;
+  }
+#endif
+#ifdef LATHE_BF16_PRODUCTS
+  if (K == Kv::BF16 && attendBf16(item, keys, query, out, scores)) {
     return;
   }
 #endif

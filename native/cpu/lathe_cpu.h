@@ -65,11 +65,11 @@ struct lathe_weight {
 struct lathe_cpu;
 
 /* The instruction sets that this machine runs, as bits: 1 generic, 2 AVX2 + FMA + F16C, 4 AVX-512 (F, BW, DQ, VL), 8
- * AVX-512 with VNNI. Above them what the processor has besides: 256 VNNI, 512 BF16. */
+ * AVX-512 with VNNI, 16 that with BF16. Above them what the processor has besides: 256 VNNI, 512 BF16. */
 LATHE_API int64_t lathe_cpu_features(void);
 
 /* threads >= 1, the caller's included. isa: 0 for the best (or what the environment's LATHE_CPU_ISA names: generic, avx2,
- * avx512, avx512vnni), else one of the bits above. Null where that is not to be had. */
+ * avx512, avx512vnni, avx512bf16), else one of the bits above. Null where that is not to be had. */
 LATHE_API lathe_cpu* lathe_cpu_open(int32_t threads, int32_t isa);
 LATHE_API void lathe_cpu_close(lathe_cpu*);
 /* The bit of the instruction set that was chosen. */
@@ -111,7 +111,8 @@ LATHE_API int32_t lathe_cpu_rotate_and_append(lathe_cpu*, float* qkv, int64_t st
                                               int32_t heads, int32_t kv_heads, int32_t head_dim, uint8_t* keys,
                                               uint8_t* values, int32_t kv_type, int64_t pages, int32_t page_size,
                                               const int32_t* positions, const int32_t* slots);
-/* A token sees the last `window` keys, its own included; soft_cap > 0: scores become soft_cap * tanh(score / soft_cap). */
+/* A token sees the last `window` keys, its own included; soft_cap > 0: scores become soft_cap * tanh(score / soft_cap).
+ * Beside keys and values in BF16 avx512bf16 rounds queries and weights to that type: bf16_attention_impl.h says where. */
 LATHE_API int32_t lathe_cpu_attention(lathe_cpu*, float* out, int64_t out_stride, const float* qkv, int64_t stride,
                                       int64_t tokens, int32_t heads, int32_t kv_heads, int32_t head_dim, float scale,
                                       int32_t window, float soft_cap, const uint8_t* keys, const uint8_t* values, int32_t kv_type, int64_t pages,

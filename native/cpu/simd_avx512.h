@@ -95,19 +95,26 @@ INLINE void vsum4(vec a, vec b, vec c, vec d, float* out) {
   __m256 half = _mm256_add_ps(_mm512_castps512_ps256(abcd), _mm512_extractf32x8_ps(abcd, 1));
   _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
 }
-/* vsum4 of a[j], b[j], c[j], d[j] for four j at once: sums of j in quarter j, with the same bits. */
+/* vsum4 of a[j], b[j], c[j], d[j] for four j at once, with the same bits: first each four, then their quarters. Sums of j
+ * are in quarter j. */
 #define LATHE_SUM_16
+INLINE vec vsumFours(vec a, vec b, vec c, vec d) {
+  vec ab = vadd(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+  vec cd = vadd(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+  return vadd(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xee));
+}
+INLINE vec vsumQuarters(vec a, vec b, vec c, vec d) {
+  vec low = vadd(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+  vec high = vadd(_mm512_shuffle_f32x4(c, d, 0x44), _mm512_shuffle_f32x4(c, d, 0xee));
+  return vadd(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd));
+}
 INLINE vec vsum16(const vec (&a)[4], const vec (&b)[4], const vec (&c)[4], const vec (&d)[4]) {
   vec s[4];
 #pragma GCC unroll 4
   for (int j = 0; j < 4; j++) {
-    vec ab = vadd(_mm512_unpacklo_ps(a[j], b[j]), _mm512_unpackhi_ps(a[j], b[j]));
-    vec cd = vadd(_mm512_unpacklo_ps(c[j], d[j]), _mm512_unpackhi_ps(c[j], d[j]));
-    s[j] = vadd(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xee));
+    s[j] = vsumFours(a[j], b[j], c[j], d[j]);
   }
-  vec low = vadd(_mm512_shuffle_f32x4(s[0], s[1], 0x44), _mm512_shuffle_f32x4(s[0], s[1], 0xee));
-  vec high = vadd(_mm512_shuffle_f32x4(s[2], s[3], 0x44), _mm512_shuffle_f32x4(s[2], s[3], 0xee));
-  return vadd(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd));
+  return vsumQuarters(s[0], s[1], s[2], s[3]);
 }
 INLINE vec vfours(four v) { return _mm512_broadcast_f32x4(__m128(v)); }
 /* Quarter j goes to out + j stride, where `add` says so on top of what is there. */
@@ -260,5 +267,49 @@ INLINE float vmostBits1(vec a) {
 }
 
 INLINE float vmax1(vec a) { return _mm512_reduce_max_ps(a); }
+
+#ifdef __AVX512BF16__
+/* For bf16_attention_impl.h. A register holds 32 numbers in BF16. What is too small to be a normal number counts as 0. */
+#define LATHE_BF16_PRODUCTS
+using bvec = __m512i;
+INLINE bvec bload(const void* p) { return _mm512_loadu_si512(p); }
+INLINE bvec bloadIf(bool wanted, const void* p) { return _mm512_maskz_loadu_epi16(wanted ? ~__mmask32(0) : 0, p); }
+INLINE void bstore(void* p, bvec v) { _mm512_storeu_si512(p, v); }
+INLINE void bstoreHalf(void* p, bvec v) {
+  _mm256_storeu_si256(static_cast<__m256i*>(p), _mm512_castsi512_si256(v));
+}
+/* Rounded to the nearest, halves to even; what is no number stays none. */
+INLINE bvec bround(vec low, vec high) { return (bvec)_mm512_cvtne2ps_pbh(high, low); }
+INLINE vec beven(bvec a) { return _mm512_castsi512_ps(_mm512_slli_epi32(a, 16)); }
+INLINE vec bodd(bvec a) { return _mm512_castsi512_ps(_mm512_and_si512(a, _mm512_set1_epi32(int(0xffff0000)))); }
+/* The two numbers at p, over and over. */
+INLINE bvec bspreadPair(const void* p) {
+  int32_t word;
+  __builtin_memcpy(&word, p, sizeof word);
+  return _mm512_set1_epi32(word);
+}
+/* Pairs of an element of a and the one of b, of the first half of each quarter (High: the second). */
+template <bool High> INLINE bvec bpairs(bvec a, bvec b) {
+  return High ? _mm512_unpackhi_epi16(a, b) : _mm512_unpacklo_epi16(a, b);
+}
+/* The first pairs of pairs of a and of b in each quarter, and the second ones. */
+INLINE bvec bevenPairs(bvec a, bvec b) { return _mm512_unpacklo_epi64(a, b); }
+INLINE bvec boddPairs(bvec a, bvec b) { return _mm512_unpackhi_epi64(a, b); }
+/* Neighbours added, of a and then of b in each quarter. */
+INLINE vec vsumPairs(vec a, vec b) { return vadd(_mm512_shuffle_ps(a, b, 0x88), _mm512_shuffle_ps(a, b, 0xdd)); }
+/* What was summed by pairs of the first halves, and of the second ones, in the order of the elements. */
+INLINE void vjoinHalves(vec& a, vec& b) {
+  __m512i first = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+  vec low = a;
+  a = _mm512_permutex2var_ps(low, first, b);
+  b = _mm512_permutex2var_ps(low, _mm512_add_epi32(first, _mm512_set1_epi32(8)), b);
+}
+/* acc[i] + a[2i] b[2i] + a[2i + 1] b[2i + 1] */
+INLINE vec bdot(vec acc, bvec a, bvec b) {
+  /* The intrinsic makes GCC copy accumulators about. */
+  __asm__("vdpbf16ps %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+  return acc;
+}
+#endif
 
 } // namespace

@@ -206,7 +206,8 @@ public interface Backend extends AutoCloseable {
 
   /**
    * Causal softmax attention of each token's query over its sequence's cache, through block tables;
-   * within a window and with capped scores where the shape says so.
+   * within a window and with capped scores where the shape says so. Sums are F32; beside keys and
+   * values of 16 bits a backend may round queries and probabilities to their type.
    *
    * @param out [tokens, heads * headDim] F32
    * @param qkv as left by {@link #rotateAndAppend} or {@link #append}

@@ -9,7 +9,6 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Random;
 import java.util.SplittableRandom;
-import java.util.function.ToDoubleFunction;
 import java.util.stream.IntStream;
 
 /**
@@ -21,6 +20,16 @@ final class AttentionChecks {
   private static final float POISON = 3e4f;
 
   private AttentionChecks() {}
+
+  /**
+   * How much a backend rounds queries and probabilities beside a cache, relative to each: it says
+   * so in its conformance test.
+   */
+  interface Rounding {
+    double of(DType cacheType, AttentionShape shape, int pageSize);
+  }
+
+  private static final Rounding NONE = (cacheType, shape, pageSize) -> 0;
 
   /** New tokens at the end of a context. */
   private record Sequence(int context, int newTokens) {}
@@ -161,27 +170,22 @@ final class AttentionChecks {
   }
 
   static void attention(Backend backend) {
-    attention(backend, type -> 0);
+    attention(backend, NONE);
   }
 
-  /**
-   * @param rounding how much a backend rounds queries and probabilities beside keys and values of a
-   *     type, relative to each: it says so in its conformance test
-   */
-  static void attention(Backend backend, ToDoubleFunction<DType> rounding) {
+  static void attention(Backend backend, Rounding rounding) {
     attention(backend, cases(backend), rounding);
   }
 
   static void limitedAttention(Backend backend) {
-    limitedAttention(backend, type -> 0);
+    limitedAttention(backend, NONE);
   }
 
-  static void limitedAttention(Backend backend, ToDoubleFunction<DType> rounding) {
+  static void limitedAttention(Backend backend, Rounding rounding) {
     attention(backend, limitedCases(backend), rounding);
   }
 
-  private static void attention(
-      Backend backend, List<Case> cases, ToDoubleFunction<DType> rounding) {
+  private static void attention(Backend backend, List<Case> cases, Rounding rounding) {
     for (Case c : cases) {
       try (Bench bench = new Bench(backend, new SplittableRandom(c.toString().hashCode()));
           Backend reference = new ReferenceBackend()) {
@@ -211,7 +215,7 @@ final class AttentionChecks {
         double bound =
             Tolerance.attention(longest, roundings, largestScore, largestValue)
                 + Tolerance.roundedAttention(
-                    rounding.applyAsDouble(c.type), largestScore, largestValue);
+                    rounding.of(c.type, c.shape, c.pageSize), largestScore, largestValue);
         Bench.assertClose("attention " + c, bench.down(out), expected, (t, col) -> bound);
       }
     }

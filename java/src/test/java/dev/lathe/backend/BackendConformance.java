@@ -37,8 +37,10 @@ public abstract class BackendConformance {
     return LinearChecks.Rounding.NONE;
   }
 
-  /** How much the backend rounds queries and probabilities beside a cache of this type. */
-  protected double attentionRounding(DType cacheType) {
+  /**
+   * How much the backend rounds queries and probabilities beside a cache of this type and shape.
+   */
+  protected double attentionRounding(DType cacheType, AttentionShape shape, int pageSize) {
     return 0;
   }
 

@@ -7,7 +7,9 @@ public enum InstructionSet {
   GENERIC(1),
   AVX2(2),
   AVX512(4),
-  AVX512VNNI(8);
+  AVX512VNNI(8),
+  /** Rounds queries and probabilities of single tokens beside keys and values in BF16. */
+  AVX512BF16(16);
 
   final int bit;
 

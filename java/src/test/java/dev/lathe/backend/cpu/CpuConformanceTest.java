@@ -1,9 +1,11 @@
 package dev.lathe.backend.cpu;
 
+import dev.lathe.backend.AttentionShape;
 import dev.lathe.backend.Backend;
 import dev.lathe.backend.BackendConformance;
 import dev.lathe.backend.LinearChecks;
 import dev.lathe.tensor.ActivationFormat;
+import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Weight;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Nested;
@@ -41,6 +43,21 @@ final class CpuConformanceTest {
           || (group % 16 == 0 && 128 % group == 0);
     }
 
+    /**
+     * AVX512BF16 multiplies keys and values in BF16 by queries and probabilities of that type, for
+     * the heads and pages of bf16_attention_impl.h; Bf16AttentionTest checks it more closely.
+     */
+    @Override
+    protected double attentionRounding(DType cacheType, AttentionShape shape, int pageSize) {
+      return set == InstructionSet.AVX512BF16
+              && cacheType == DType.BF16
+              && shape.softCap() == AttentionShape.NO_CAP
+              && shape.headDim() % 32 == 0
+              && pageSize % 16 == 0
+          ? 0x1p-8
+          : 0;
+    }
+
     @Override
     protected Backend open() {
       Assumptions.assumeTrue(
@@ -74,6 +91,13 @@ final class CpuConformanceTest {
   final class Avx512Vnni extends With {
     Avx512Vnni() {
       super(InstructionSet.AVX512VNNI, 1);
+    }
+  }
+
+  @Nested
+  final class Avx512Bf16 extends With {
+    Avx512Bf16() {
+      super(InstructionSet.AVX512BF16, 1);
     }
   }
 

@@ -2,6 +2,7 @@ package dev.lathe.backend.cuda;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lathe.backend.AttentionShape;
 import dev.lathe.backend.Backend;
 import dev.lathe.backend.BackendConformance;
 import dev.lathe.backend.LinearChecks;
@@ -52,7 +53,7 @@ final class CudaConformanceTest extends BackendConformance {
 
   /** Tensor cores multiply 16-bit keys and values by queries and probabilities of the same type. */
   @Override
-  protected double attentionRounding(DType cacheType) {
+  protected double attentionRounding(DType cacheType, AttentionShape shape, int pageSize) {
     return roundoff(cacheType);
   }
 
