@@ -25,7 +25,7 @@ bool lathe_cpu::reserve(int64_t floats) {
   if (floats <= reserved_) {
     return true;
   }
-  chain.finish(); /* may use what is about to move */
+  chain.settle(); /* may use what is about to move */
   for (int thread = 0; thread < pool.threads(); thread++) {
     if (!scratch[size_t(thread)].floats(floats)) {
       return false;
@@ -114,12 +114,53 @@ int32_t lathe_cpu_finish(lathe_cpu* cpu) {
   return LATHE_OK;
 }
 
+int32_t lathe_cpu_record(lathe_cpu* cpu) {
+  try {
+    cpu->recording = std::make_unique<lathe_recording>();
+  } catch (const std::bad_alloc&) {
+    return LATHE_NO_MEMORY;
+  }
+  cpu->chain.record(cpu->recording.get());
+  return LATHE_OK;
+}
+
+lathe_recording* lathe_cpu_recorded(lathe_cpu* cpu) {
+  cpu->chain.record(nullptr);
+  std::unique_ptr<lathe_recording> recording = std::move(cpu->recording);
+  return recording->whole && !recording->operations.empty() ? recording.release() : nullptr;
+}
+
+void lathe_cpu_forget(lathe_cpu* cpu, lathe_recording* recording) {
+  cpu->chain.settle();
+  delete recording;
+}
+
+int32_t lathe_cpu_replay(lathe_cpu* cpu, const lathe_recording* recording) {
+  for (const lathe::Condition& condition : recording->conditions) {
+    if (condition.holds(condition.closure) != LATHE_OK) {
+      return LATHE_CHANGED;
+    }
+  }
+  cpu->chain.add(cpu->pool, recording->rows, [recording](int64_t from, int64_t to, int thread) {
+    for (const lathe::Operation& operation : recording->operations) {
+      operation.run(operation.closure, from, to, thread);
+    }
+  });
+  return LATHE_OK;
+}
+
 int32_t lathe_cpu_embed(lathe_cpu* cpu, float* out, int64_t out_stride, const lathe_weight* table,
                         const int32_t* tokens, int64_t count) {
-  for (int64_t i = 0; i < count; i++) {
-    if (tokens[i] < 0 || tokens[i] >= table->rows) {
-      return LATHE_BAD_TOKEN;
+  int32_t status = cpu->chain.require([=] {
+    for (int64_t i = 0; i < count; i++) {
+      if (tokens[i] < 0 || tokens[i] >= table->rows) {
+        return LATHE_BAD_TOKEN;
+      }
     }
+    return LATHE_OK;
+  });
+  if (status != LATHE_OK) {
+    return status;
   }
   auto rows = [=](int64_t from, int64_t to) {
     for (int64_t i = from; i < to; i++) {
@@ -157,13 +198,20 @@ int32_t lathe_cpu_rotate_and_append(lathe_cpu* cpu, float* qkv, int64_t stride, 
                                     int64_t rotation_rows, int64_t rotation_stride, int32_t heads, int32_t kv_heads,
                                     int32_t head_dim, uint8_t* keys, uint8_t* values, int32_t kv_type, int64_t pages,
                                     int32_t page_size, const int32_t* positions, const int32_t* slots) {
-  for (int64_t t = 0; t < tokens; t++) {
-    if (positions[t] < 0 || positions[t] >= rotation_rows) {
-      return LATHE_BAD_POSITION;
+  int64_t last = pages * page_size;
+  int32_t status = cpu->chain.require([=] {
+    for (int64_t t = 0; t < tokens; t++) {
+      if (positions[t] < 0 || positions[t] >= rotation_rows) {
+        return LATHE_BAD_POSITION;
+      }
+      if (slots[t] < 0 || slots[t] >= last) {
+        return LATHE_BAD_SLOT;
+      }
     }
-    if (slots[t] < 0 || slots[t] >= pages * page_size) {
-      return LATHE_BAD_SLOT;
-    }
+    return LATHE_OK;
+  });
+  if (status != LATHE_OK) {
+    return status;
   }
   int64_t width = int64_t(heads + 2 * kv_heads) * head_dim;
   int64_t bytes = bytesOfKv(kv_type);
@@ -186,33 +234,86 @@ int32_t lathe_cpu_rotate_and_append(lathe_cpu* cpu, float* qkv, int64_t stride, 
   return LATHE_OK;
 }
 
+namespace {
+
+/* The sequences of a batch that attention looks at, and the cache that they lie in. */
+struct Sequences {
+  int64_t tokens;
+  int64_t count;
+  const int32_t* query_starts;
+  const int32_t* context_lengths;
+  const int32_t* block_starts;
+  const int32_t* blocks;
+  int64_t block_count;
+  int64_t pages;
+  int32_t page_size;
+
+  /* What their numbers say. */
+  struct Seen {
+    int32_t status;
+    int64_t longest; /* context */
+    int64_t scores;  /* of new tokens and keys */
+  };
+
+  Seen look() const {
+    Seen seen{LATHE_OK, 0, 0};
+    if (query_starts[0] != 0 || query_starts[count] != tokens || block_starts[0] < 0 ||
+        block_starts[count] > block_count) {
+      return {LATHE_BAD_BATCH, 0, 0};
+    }
+    for (int64_t s = 0; s < count; s++) {
+      int64_t fresh = int64_t(query_starts[s + 1]) - query_starts[s];
+      int64_t context = context_lengths[s];
+      int64_t held = int64_t(block_starts[s + 1]) - block_starts[s];
+      if (fresh < 0 || context < fresh || held < 0 || held * page_size < context) {
+        return {LATHE_BAD_BATCH, 0, 0};
+      }
+      for (int64_t i = 0; i < held; i++) {
+        int32_t page = blocks[block_starts[s] + i];
+        if (page < 0 || page >= pages) {
+          return {LATHE_BAD_BATCH, 0, 0};
+        }
+      }
+      seen.longest = std::max(seen.longest, context);
+      seen.scores += fresh * context;
+    }
+    return seen;
+  }
+
+  /* Single tokens over contexts of much the same length: rows are fair shares. */
+  bool areRows(const Seen& seen) const {
+    bool single = tokens == count && seen.longest * count <= seen.scores + seen.scores / 2 + 32 * count;
+    for (int64_t s = 0; s < count && single; s++) {
+      single = query_starts[s] == s;
+    }
+    return single;
+  }
+};
+
+/* Scratch for contexts of that length; false where memory is short. */
+bool reserveAttention(lathe_cpu* cpu, int64_t longest, int64_t group, int64_t head_dim, int64_t page_size) {
+  AttentionItem worst{};
+  worst.group = group;
+  worst.head_dim = head_dim;
+  worst.first = longest;
+  worst.tokens = 1;
+  worst.page_size = page_size;
+  return cpu->reserve(cpu->kernels->attention_scratch(worst));
+}
+
+} // namespace
+
 int32_t lathe_cpu_attention(lathe_cpu* cpu, float* out, int64_t out_stride, const float* qkv, int64_t stride,
                             int64_t tokens, int32_t heads, int32_t kv_heads, int32_t head_dim, float scale,
                             int32_t window, float soft_cap, const uint8_t* keys, const uint8_t* values, int32_t kv_type, int64_t pages, int32_t page_size,
                             int64_t sequences, const int32_t* query_starts, const int32_t* context_lengths,
                             const int32_t* block_starts, const int32_t* blocks, int64_t block_count) {
-  int64_t longest = 0;
-  int64_t scores = 0;
-  if (query_starts[0] != 0 || query_starts[sequences] != tokens || block_starts[0] < 0 ||
-      block_starts[sequences] > block_count) {
-    return LATHE_BAD_BATCH;
+  Sequences batch{tokens, sequences, query_starts, context_lengths, block_starts, blocks, block_count, pages, page_size};
+  Sequences::Seen seen = batch.look();
+  if (seen.status != LATHE_OK) {
+    return seen.status;
   }
-  for (int64_t s = 0; s < sequences; s++) {
-    int64_t fresh = int64_t(query_starts[s + 1]) - query_starts[s];
-    int64_t context = context_lengths[s];
-    int64_t held = int64_t(block_starts[s + 1]) - block_starts[s];
-    if (fresh < 0 || context < fresh || held < 0 || held * page_size < context) {
-      return LATHE_BAD_BATCH;
-    }
-    for (int64_t i = 0; i < held; i++) {
-      int32_t page = blocks[block_starts[s] + i];
-      if (page < 0 || page >= pages) {
-        return LATHE_BAD_BATCH;
-      }
-    }
-    longest = std::max(longest, context);
-    scores += fresh * context;
-  }
+  int64_t scores = seen.scores;
   const Kernels& kernels = *cpu->kernels;
   int64_t group = heads / kv_heads;
   int64_t page_stride = int64_t(kv_heads) * page_size * head_dim;
@@ -238,21 +339,19 @@ int32_t lathe_cpu_attention(lathe_cpu* cpu, float* out, int64_t out_stride, cons
                          window,
                          soft_cap};
   };
-  AttentionItem worst{};
-  worst.group = group;
-  worst.head_dim = head_dim;
-  worst.first = longest;
-  worst.tokens = 1;
-  worst.page_size = page_size;
-  if (!cpu->reserve(kernels.attention_scratch(worst))) {
+  if (!reserveAttention(cpu, seen.longest, group, head_dim, page_size)) {
     return LATHE_NO_MEMORY;
   }
-  /* Single tokens over contexts of much the same length: rows are fair shares. */
-  bool single = tokens == sequences && longest * sequences <= scores + scores / 2 + 32 * sequences;
-  for (int64_t s = 0; s < sequences && single; s++) {
-    single = query_starts[s] == s;
-  }
-  if (single && cpu->chain.goesOn(tokens)) {
+  if (batch.areRows(seen) && cpu->chain.goesOn(tokens)) {
+    int32_t status = cpu->chain.require([=] {
+      Sequences::Seen now = batch.look();
+      bool fits = now.status == LATHE_OK && batch.areRows(now) &&
+                  reserveAttention(cpu, now.longest, group, head_dim, page_size);
+      return fits ? LATHE_OK : LATHE_CHANGED;
+    });
+    if (status != LATHE_OK) {
+      return status;
+    }
     auto rows = [=](int64_t from, int64_t to, int thread) {
       float* scratch = cpu->scratch[size_t(thread)].floats(0);
       for (int64_t s = from; s < to; s++) {
@@ -326,17 +425,26 @@ int32_t lathe_cpu_gate(lathe_cpu* cpu, float* out, int64_t out_stride, const flo
 
 int32_t lathe_cpu_gather_rows(lathe_cpu* cpu, float* out, int64_t out_stride, const float* x, int64_t x_stride,
                               int64_t x_rows, int64_t cols, const int32_t* rows, int64_t count) {
+  bool own = true; /* each row is taken from its own place */
   for (int64_t i = 0; i < count; i++) {
     if (rows[i] < 0 || rows[i] >= x_rows) {
       return LATHE_BAD_ROW;
     }
-  }
-  bool own = true; /* each row is taken from its own place */
-  for (int64_t i = 0; i < count && own; i++) {
-    own = rows[i] == i;
+    own &= rows[i] == i;
   }
   if (!own) {
     cpu->chain.finish();
+  }
+  int32_t status = cpu->chain.require([=] {
+    for (int64_t i = 0; i < count && own; i++) {
+      if (rows[i] != i) {
+        return LATHE_CHANGED;
+      }
+    }
+    return LATHE_OK;
+  });
+  if (status != LATHE_OK) {
+    return status;
   }
   overRows(cpu, count, cols, [=](int64_t from, int64_t to) {
     for (int64_t i = from; i < to; i++) {

@@ -24,6 +24,32 @@ void Chain::follow(int thread) {
   cursor.taken.store(false, std::memory_order_release);
 }
 
+void Chain::record(const Operation& operation) {
+  if (recording_->operations.empty()) {
+    recording_->rows = rows_;
+  }
+  recording_->whole &= recording_->rows == rows_;
+  keep(recording_->operations, operation);
+}
+
+template <class T> void Chain::keep(std::vector<T>& all, const T& one) {
+  try {
+    all.push_back(one);
+  } catch (const std::bad_alloc&) { /* then there is no recording, and the step runs as it does */
+    recording_->whole = false;
+  }
+}
+
+/* Layers ask the same of the same numbers: once is enough. */
+void Chain::record(const Condition& condition) {
+  for (const Condition& known : recording_->conditions) {
+    if (known.holds == condition.holds && std::memcmp(known.closure, condition.closure, sizeof known.closure) == 0) {
+      return;
+    }
+  }
+  keep(recording_->conditions, condition);
+}
+
 void Chain::waitForAll() {
   uint32_t all = pushed_.load(std::memory_order_relaxed);
   for (int thread = 1; thread < threads_; thread++) {

@@ -9,16 +9,41 @@
  * one way for a number of rows, so that each finds what it wrote before; an operation that looks across rows, or has
  * another number of them, must come after finish(). Who finishes takes over what a worker has not begun, so that a
  * worker that sleeps, or was put off its processor, delays nothing.
+ *
+ * Every hand-over costs each side some lines of memory from the other's cache. A step that is repeated is recorded while
+ * it runs, and replayed as one operation that carries its rows through all of them.
  */
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <type_traits>
+#include <vector>
 #include "pool.h"
 
 namespace lathe {
+
+/* What an operation does, and all that it looks at. */
+struct alignas(64) Operation {
+  void (*run)(const void* closure, int64_t from, int64_t to, int thread);
+  alignas(16) unsigned char closure[240];
+};
+
+/* What an operation asks of numbers in memory before it runs: a lathe_status. */
+struct Condition {
+  int32_t (*holds)(const void* closure);
+  alignas(16) unsigned char closure[112];
+};
+
+/* A step as it was chained. Its operations and conditions point to the same memory as they did then. */
+struct Recording {
+  int64_t rows = 0;
+  std::vector<Operation> operations;
+  std::vector<Condition> conditions;
+  bool whole = true; /* false where something ran that was not chained, or with other rows */
+};
 
 class Chain {
  public:
@@ -40,7 +65,7 @@ class Chain {
     static_assert(std::is_trivially_copyable_v<F> && sizeof(F) <= sizeof(Operation::closure), "captures too much");
     uint32_t at = pushed_.load(std::memory_order_relaxed);
     if (rows != rows_ || at - begun_ == kOperations) {
-      finish();
+      settle();
       rows_ = rows;
       pool.wake();
     }
@@ -49,15 +74,46 @@ class Chain {
       (*std::launder(static_cast<const F*>(closure)))(from, to, thread);
     };
     new (operation.closure) F(body);
+    if (recording_) {
+      record(operation);
+    }
     pushed_.store(at + 1, std::memory_order_release);
     body(int64_t(0), bound(1), 0);
   }
 
-  /* Waits until every row of every operation is done. */
+  /* Whether what an operation asks of numbers in memory holds now; a replay asks again. */
+  template <class F> int32_t require(F condition) {
+    static_assert(std::is_trivially_copyable_v<F> && sizeof(F) <= sizeof(Condition::closure), "captures too much");
+    int32_t status = condition();
+    if (recording_ && status == 0) {
+      Condition asked{};
+      asked.holds = [](const void* closure) -> int32_t {
+        return (*std::launder(static_cast<const F*>(closure)))();
+      };
+      new (asked.closure) F(condition);
+      record(asked);
+    }
+    return status;
+  }
+
+  /* Waits until every row of every operation is done. An operation that calls it is none of a chain. */
   void finish() {
+    settle();
+    if (recording_) {
+      recording_->whole = false;
+    }
+  }
+  /* The same, on the way to an operation of a chain. */
+  void settle() {
     if (rows_ != 0) {
       waitForAll();
     }
+  }
+
+  /* From now on operations are recorded, too; with null no longer. */
+  void record(Recording* recording) {
+    settle();
+    recording_ = recording;
   }
 
   /* For a worker: whether there is something to do, and doing it. */
@@ -69,10 +125,6 @@ class Chain {
  private:
   static constexpr uint32_t kOperations = 64;
 
-  struct alignas(64) Operation {
-    void (*run)(const void* closure, int64_t from, int64_t to, int thread);
-    alignas(16) unsigned char closure[240];
-  };
   struct alignas(64) Cursor {
     std::atomic<uint32_t> done{0};
     std::atomic<bool> taken{false};
@@ -81,12 +133,16 @@ class Chain {
   /* The first row of a thread. */
   int64_t bound(int thread) const { return rows_ * thread / threads_; }
   void waitForAll();
+  void record(const Operation& operation);
+  void record(const Condition& condition);
+  template <class T> void keep(std::vector<T>& all, const T& one);
 
   int threads_;
   std::unique_ptr<Operation[]> operations_;
   std::unique_ptr<Cursor[]> cursors_;
   int64_t rows_ = 0;   /* of the operations that may not be done yet, 0 for none; read by workers after pushed_ */
   uint32_t begun_ = 0; /* pushed_ at the last finish(): all before it are done */
+  Recording* recording_ = nullptr;
   alignas(64) std::atomic<uint32_t> pushed_{0};
 };
 

@@ -24,10 +24,13 @@ class Scratch {
 
 inline int64_t bytesOfKv(int32_t kv_type) { return kv_type == LATHE_KV_F32 ? 4 : 2; }
 
+struct lathe_recording : lathe::Recording {};
+
 struct lathe_cpu {
   const lathe::Kernels* kernels;
   std::unique_ptr<Scratch[]> scratch;
   Scratch integers; /* activations of a product that all threads share */
+  std::unique_ptr<lathe_recording> recording; /* while a step is recorded */
   lathe::Chain chain;
   lathe::Pool pool;
   explicit lathe_cpu(const lathe::Kernels* chosen, int threads)

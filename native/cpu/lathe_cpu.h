@@ -15,7 +15,8 @@ enum lathe_status {
   LATHE_BAD_ROW = 3,      /* a row outside the matrix */
   LATHE_BAD_POSITION = 4, /* a position outside the table of rotations */
   LATHE_BAD_SLOT = 5,     /* a slot outside the cache */
-  LATHE_BAD_BATCH = 6     /* starts that do not ascend, a context shorter than its new tokens, a page outside the cache */
+  LATHE_BAD_BATCH = 6,    /* starts that do not ascend, a context shorter than its new tokens, a page outside the cache */
+  LATHE_CHANGED = 7       /* a step that was recorded can't be replayed with these numbers */
 };
 
 enum lathe_kind {
@@ -79,6 +80,18 @@ LATHE_API int32_t lathe_cpu_isa(const lathe_cpu*);
  * done. */
 LATHE_API int32_t lathe_cpu_finish(lathe_cpu*);
 
+/* A step of a decoder that is repeated: its operations, recorded while they run, can be run again with one call and one
+ * hand-over to each thread. They use the same memory and look anew at the numbers in it. */
+struct lathe_recording;
+/* From now on operations are recorded, too. */
+LATHE_API int32_t lathe_cpu_record(lathe_cpu*);
+/* Ends that. Null where not every operation was one of a chain (chain.h). */
+LATHE_API lathe_recording* lathe_cpu_recorded(lathe_cpu*);
+/* LATHE_CHANGED, and nothing is done, where the numbers in memory (tokens, positions, slots, the batch) are not valid or
+ * would be handled in another way: the operations one by one say which. */
+LATHE_API int32_t lathe_cpu_replay(lathe_cpu*, const lathe_recording*);
+LATHE_API void lathe_cpu_forget(lathe_cpu*, lathe_recording*);
+
 /* Measured, all threads together: bytes read per second from a buffer much larger than the caches, and F32 fused
  * multiply-adds from registers, counted as two operations. Best of `repeats`; negative where memory is short. */
 LATHE_API double lathe_cpu_measure_bandwidth(lathe_cpu*, int64_t buffer_bytes, int32_t repeats);
@@ -127,12 +140,12 @@ LATHE_API int32_t lathe_cpu_gather_rows(lathe_cpu*, float* out, int64_t out_stri
 LATHE_API int32_t lathe_cpu_argmax(lathe_cpu*, int32_t* out, const float* x, int64_t x_stride, int64_t rows,
                                    int64_t cols);
 
-/* Rows here are contiguous. */
-LATHE_API int32_t lathe_cpu_layer_norm(lathe_cpu*, float* out, const float* x, const float* weight, const float* bias,
-                                       int64_t rows, int64_t cols, float epsilon);
+LATHE_API int32_t lathe_cpu_layer_norm(lathe_cpu*, float* out, int64_t out_stride, const float* x, int64_t x_stride,
+                                       const float* weight, const float* bias, int64_t rows, int64_t cols,
+                                       float epsilon);
 /* out += x / sqrt(mean(x^2) + epsilon) * weight */
-LATHE_API int32_t lathe_cpu_add_rms_norm(lathe_cpu*, float* out, const float* x, const float* weight, int64_t rows,
-                                         int64_t cols, float epsilon);
+LATHE_API int32_t lathe_cpu_add_rms_norm(lathe_cpu*, float* out, int64_t out_stride, const float* x, int64_t x_stride,
+                                         const float* weight, int64_t rows, int64_t cols, float epsilon);
 /* RMSNorm of each head of the queries and of the keys, in place. */
 LATHE_API int32_t lathe_cpu_norm_heads(lathe_cpu*, float* qkv, int64_t stride, int64_t tokens,
                                        const float* query_weight, const float* key_weight, int32_t heads,
@@ -141,10 +154,11 @@ LATHE_API int32_t lathe_cpu_append(lathe_cpu*, const float* qkv, int64_t stride,
                                    int32_t kv_heads, int32_t head_dim, uint8_t* keys, uint8_t* values, int32_t kv_type,
                                    int64_t pages, int32_t page_size, const int32_t* slots);
 /* out[i] += table[rows[i]] */
-LATHE_API int32_t lathe_cpu_add_embedding(lathe_cpu*, float* out, const lathe_weight* table, const int32_t* rows,
-                                          int64_t count);
-LATHE_API int32_t lathe_cpu_activate(lathe_cpu*, float* out, const float* x, int64_t rows, int64_t cols,
-                                     int32_t activation);
-LATHE_API int32_t lathe_cpu_scale(lathe_cpu*, float* x, int64_t rows, int64_t cols, float factor);
+LATHE_API int32_t lathe_cpu_add_embedding(lathe_cpu*, float* out, int64_t out_stride, const lathe_weight* table,
+                                          const int32_t* rows, int64_t count);
+LATHE_API int32_t lathe_cpu_activate(lathe_cpu*, float* out, int64_t out_stride, const float* x, int64_t x_stride,
+                                     int64_t rows, int64_t cols, int32_t activation);
+LATHE_API int32_t lathe_cpu_scale(lathe_cpu*, float* x, int64_t stride, int64_t rows, int64_t cols, float factor);
+/* Rows are contiguous. */
 /* x = cap * tanh(x / cap) */
 LATHE_API int32_t lathe_cpu_soft_cap(lathe_cpu*, float* x, int64_t rows, int64_t cols, float cap);

@@ -4,21 +4,21 @@
 
 using lathe::Kv;
 
-int32_t lathe_cpu_layer_norm(lathe_cpu* cpu, float* out, const float* x, const float* weight, const float* bias,
-                             int64_t rows, int64_t cols, float epsilon) {
+int32_t lathe_cpu_layer_norm(lathe_cpu* cpu, float* out, int64_t out_stride, const float* x, int64_t x_stride,
+                             const float* weight, const float* bias, int64_t rows, int64_t cols, float epsilon) {
   overRows(cpu, rows, cols, [=](int64_t from, int64_t to) {
     for (int64_t r = from; r < to; r++) {
-      cpu->kernels->layer_norm(out + r * cols, x + r * cols, weight, bias, cols, epsilon);
+      cpu->kernels->layer_norm(out + r * out_stride, x + r * x_stride, weight, bias, cols, epsilon);
     }
   });
   return LATHE_OK;
 }
 
-int32_t lathe_cpu_add_rms_norm(lathe_cpu* cpu, float* out, const float* x, const float* weight, int64_t rows,
-                               int64_t cols, float epsilon) {
+int32_t lathe_cpu_add_rms_norm(lathe_cpu* cpu, float* out, int64_t out_stride, const float* x, int64_t x_stride,
+                               const float* weight, int64_t rows, int64_t cols, float epsilon) {
   overRows(cpu, rows, cols, [=](int64_t from, int64_t to) {
     for (int64_t r = from; r < to; r++) {
-      cpu->kernels->add_rms_norm(out + r * cols, x + r * cols, weight, cols, epsilon);
+      cpu->kernels->add_rms_norm(out + r * out_stride, x + r * x_stride, weight, cols, epsilon);
     }
   });
   return LATHE_OK;
@@ -41,10 +41,17 @@ int32_t lathe_cpu_norm_heads(lathe_cpu* cpu, float* qkv, int64_t stride, int64_t
 int32_t lathe_cpu_append(lathe_cpu* cpu, const float* qkv, int64_t stride, int64_t tokens, int32_t heads,
                          int32_t kv_heads, int32_t head_dim, uint8_t* keys, uint8_t* values, int32_t kv_type,
                          int64_t pages, int32_t page_size, const int32_t* slots) {
-  for (int64_t t = 0; t < tokens; t++) {
-    if (slots[t] < 0 || slots[t] >= pages * page_size) {
-      return LATHE_BAD_SLOT;
+  int64_t last = pages * page_size;
+  int32_t status = cpu->chain.require([=] {
+    for (int64_t t = 0; t < tokens; t++) {
+      if (slots[t] < 0 || slots[t] >= last) {
+        return LATHE_BAD_SLOT;
+      }
     }
+    return LATHE_OK;
+  });
+  if (status != LATHE_OK) {
+    return status;
   }
   int64_t bytes = bytesOfKv(kv_type);
   overRows(cpu, tokens, int64_t(kv_heads) * head_dim, [=](int64_t from, int64_t to) {
@@ -61,8 +68,8 @@ int32_t lathe_cpu_append(lathe_cpu* cpu, const float* qkv, int64_t stride, int64
   return LATHE_OK;
 }
 
-int32_t lathe_cpu_add_embedding(lathe_cpu* cpu, float* out, const lathe_weight* table, const int32_t* rows,
-                                int64_t count) {
+int32_t lathe_cpu_add_embedding(lathe_cpu* cpu, float* out, int64_t out_stride, const lathe_weight* table,
+                                const int32_t* rows, int64_t count) {
   for (int64_t i = 0; i < count; i++) {
     if (rows[i] < 0 || rows[i] >= table->rows) {
       return LATHE_BAD_ROW;
@@ -82,7 +89,7 @@ int32_t lathe_cpu_add_embedding(lathe_cpu* cpu, float* out, const lathe_weight* 
       }
     }
     cpu->kernels->dequantize(*part, index, row);
-    float* to = out + i * table->cols;
+    float* to = out + i * out_stride;
     for (int64_t c = 0; c < table->cols; c++) {
       to[c] += row[c];
     }
@@ -90,18 +97,22 @@ int32_t lathe_cpu_add_embedding(lathe_cpu* cpu, float* out, const lathe_weight* 
   return LATHE_OK;
 }
 
-int32_t lathe_cpu_activate(lathe_cpu* cpu, float* out, const float* x, int64_t rows, int64_t cols,
-                           int32_t activation) {
+int32_t lathe_cpu_activate(lathe_cpu* cpu, float* out, int64_t out_stride, const float* x, int64_t x_stride,
+                           int64_t rows, int64_t cols, int32_t activation) {
   overRows(cpu, rows, cols * 4, [=](int64_t from, int64_t to) {
-    cpu->kernels->activate(out + from * cols, x + from * cols, (to - from) * cols, activation);
+    for (int64_t r = from; r < to; r++) {
+      cpu->kernels->activate(out + r * out_stride, x + r * x_stride, cols, activation);
+    }
   });
   return LATHE_OK;
 }
 
-int32_t lathe_cpu_scale(lathe_cpu* cpu, float* x, int64_t rows, int64_t cols, float factor) {
+int32_t lathe_cpu_scale(lathe_cpu* cpu, float* x, int64_t stride, int64_t rows, int64_t cols, float factor) {
   overRows(cpu, rows, cols, [=](int64_t from, int64_t to) {
-    for (int64_t i = from * cols; i < to * cols; i++) {
-      x[i] *= factor;
+    for (int64_t r = from; r < to; r++) {
+      for (int64_t c = 0; c < cols; c++) {
+        x[r * stride + c] *= factor;
+      }
     }
   });
   return LATHE_OK;

@@ -68,6 +68,14 @@ public interface Backend extends AutoCloseable {
     operations.run();
   }
 
+  /**
+   * Whether {@link #replayable} may remember a step of so many tokens; otherwise it just runs what
+   * it is given.
+   */
+  default boolean replays(long tokens) {
+    return false;
+  }
+
   /** A clock of the device's own; empty where the host's says what the device takes. */
   default Optional<DeviceTimer> newTimer() {
     return Optional.empty();
@@ -139,6 +147,17 @@ public interface Backend extends AutoCloseable {
    * @param query, key [headDim] F32, the weights of each
    */
   void normHeads(Tensor qkv, Tensor query, Tensor key, AttentionShape shape, float epsilon);
+
+  /**
+   * How far the rows of activations had better lie apart, in elements: at least {@code cols}. What
+   * takes activations takes them so, except {@link #softCap}, {@link #sample} and copies; with any
+   * other distance only {@link #linear} does.
+   *
+   * @param tokens rows of the batch
+   */
+  default long rowStride(long tokens, long cols) {
+    return cols;
+  }
 
   /**
    * {@code out = x W^T + b}, or added to {@code out}.

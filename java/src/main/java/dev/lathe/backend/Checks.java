@@ -13,51 +13,93 @@ import java.util.List;
  * {@link #linear} takes strided rows.
  */
 public final class Checks {
+  /** How the rows of activations may lie. */
+  public enum Rows {
+    /** One behind the other. */
+    CONTIGUOUS,
+    /** Apart, as {@link Backend#rowStride} asks. */
+    APART
+  }
+
   private Checks() {}
 
   public static void embed(Tensor out, Weight table, Tensor tokens) {
+    embed(Rows.CONTIGUOUS, out, table, tokens);
+  }
+
+  public static void embed(Rows lie, Tensor out, Weight table, Tensor tokens) {
     indices("embed: tokens", tokens);
-    matrix("embed: out", out, tokens.size(0), table.cols());
+    matrix(lie, "embed: out", out, tokens.size(0), table.cols());
   }
 
   public static void addEmbedding(Tensor out, Weight table, Tensor rows) {
+    addEmbedding(Rows.CONTIGUOUS, out, table, rows);
+  }
+
+  public static void addEmbedding(Rows lie, Tensor out, Weight table, Tensor rows) {
     indices("addEmbedding: rows", rows);
-    matrix("addEmbedding: out", out, rows.size(0), table.cols());
+    matrix(lie, "addEmbedding: out", out, rows.size(0), table.cols());
   }
 
   public static void scale(Tensor x) {
-    matrix("scale: x", x);
+    scale(Rows.CONTIGUOUS, x);
+  }
+
+  public static void scale(Rows lie, Tensor x) {
+    matrix(lie, "scale: x", x);
   }
 
   public static void addRmsNorm(Tensor out, Tensor x, Tensor weight) {
-    matrix("addRmsNorm: x", x);
-    matrix("addRmsNorm: out", out, x.size(0), x.size(1));
+    addRmsNorm(Rows.CONTIGUOUS, out, x, weight);
+  }
+
+  public static void addRmsNorm(Rows lie, Tensor out, Tensor x, Tensor weight) {
+    matrix(lie, "addRmsNorm: x", x);
+    matrix(lie, "addRmsNorm: out", out, x.size(0), x.size(1));
     shape("addRmsNorm: weight", weight, DType.F32, x.size(1));
   }
 
   public static void layerNorm(Tensor out, Tensor x, Tensor weight, Tensor bias) {
-    matrix("layerNorm: x", x);
-    matrix("layerNorm: out", out, x.size(0), x.size(1));
+    layerNorm(Rows.CONTIGUOUS, out, x, weight, bias);
+  }
+
+  public static void layerNorm(Rows lie, Tensor out, Tensor x, Tensor weight, Tensor bias) {
+    matrix(lie, "layerNorm: x", x);
+    matrix(lie, "layerNorm: out", out, x.size(0), x.size(1));
     shape("layerNorm: weight", weight, DType.F32, x.size(1));
     shape("layerNorm: bias", bias, DType.F32, x.size(1));
   }
 
   public static void normHeads(Tensor qkv, Tensor query, Tensor key, AttentionShape shape) {
-    matrix("normHeads: qkv", qkv);
+    normHeads(Rows.CONTIGUOUS, qkv, query, key, shape);
+  }
+
+  public static void normHeads(
+      Rows lie, Tensor qkv, Tensor query, Tensor key, AttentionShape shape) {
+    matrix(lie, "normHeads: qkv", qkv);
     expect("normHeads: qkv", qkv, qkv.size(0), shape.queryKeyValueColumns());
     shape("normHeads: query", query, DType.F32, shape.headDim());
     shape("normHeads: key", key, DType.F32, shape.headDim());
   }
 
   public static void append(Tensor qkv, AttentionShape shape, KvLayer cache, BatchTensors batch) {
+    append(Rows.CONTIGUOUS, qkv, shape, cache, batch);
+  }
+
+  public static void append(
+      Rows lie, Tensor qkv, AttentionShape shape, KvLayer cache, BatchTensors batch) {
     batch(batch);
-    matrix("append: qkv", qkv, batch.tokenCount(), shape.queryKeyValueColumns());
+    matrix(lie, "append: qkv", qkv, batch.tokenCount(), shape.queryKeyValueColumns());
     cache("append", shape, cache);
   }
 
   public static void activate(Tensor out, Tensor x) {
-    matrix("activate: x", x);
-    matrix("activate: out", out, x.size(0), x.size(1));
+    activate(Rows.CONTIGUOUS, out, x);
+  }
+
+  public static void activate(Rows lie, Tensor out, Tensor x) {
+    matrix(lie, "activate: x", x);
+    matrix(lie, "activate: out", out, x.size(0), x.size(1));
   }
 
   public static void softCap(Tensor x, float cap) {
@@ -68,8 +110,12 @@ public final class Checks {
   }
 
   public static void rmsNorm(Tensor out, Tensor x, Tensor weight) {
-    matrix("rmsNorm: x", x);
-    matrix("rmsNorm: out", out, x.size(0), x.size(1));
+    rmsNorm(Rows.CONTIGUOUS, out, x, weight);
+  }
+
+  public static void rmsNorm(Rows lie, Tensor out, Tensor x, Tensor weight) {
+    matrix(lie, "rmsNorm: x", x);
+    matrix(lie, "rmsNorm: out", out, x.size(0), x.size(1));
     shape("rmsNorm: weight", weight, DType.F32, x.size(1));
   }
 
@@ -96,8 +142,18 @@ public final class Checks {
 
   public static void rotateAndAppend(
       Tensor qkv, Tensor rotations, AttentionShape shape, KvLayer cache, BatchTensors batch) {
+    rotateAndAppend(Rows.CONTIGUOUS, qkv, rotations, shape, cache, batch);
+  }
+
+  public static void rotateAndAppend(
+      Rows lie,
+      Tensor qkv,
+      Tensor rotations,
+      AttentionShape shape,
+      KvLayer cache,
+      BatchTensors batch) {
     batch(batch);
-    matrix("rotateAndAppend: qkv", qkv, batch.tokenCount(), shape.queryKeyValueColumns());
+    matrix(lie, "rotateAndAppend: qkv", qkv, batch.tokenCount(), shape.queryKeyValueColumns());
     matrix("rotateAndAppend: rotations", rotations);
     expect("rotateAndAppend: rotations", rotations, rotations.size(0), shape.headDim());
     if (shape.headDim() % 2 != 0) {
@@ -110,21 +166,34 @@ public final class Checks {
 
   public static void attention(
       Tensor out, Tensor qkv, AttentionShape shape, KvLayer cache, BatchTensors batch) {
+    attention(Rows.CONTIGUOUS, out, qkv, shape, cache, batch);
+  }
+
+  public static void attention(
+      Rows lie, Tensor out, Tensor qkv, AttentionShape shape, KvLayer cache, BatchTensors batch) {
     batch(batch);
-    matrix("attention: qkv", qkv, batch.tokenCount(), shape.queryKeyValueColumns());
-    matrix("attention: out", out, batch.tokenCount(), (long) shape.heads() * shape.headDim());
+    matrix(lie, "attention: qkv", qkv, batch.tokenCount(), shape.queryKeyValueColumns());
+    matrix(lie, "attention: out", out, batch.tokenCount(), (long) shape.heads() * shape.headDim());
     cache("attention", shape, cache);
   }
 
   public static void gate(Tensor out, Tensor gateUp) {
-    matrix("gate: out", out);
-    matrix("gate: gateUp", gateUp, out.size(0), 2 * out.size(1));
+    gate(Rows.CONTIGUOUS, out, gateUp);
+  }
+
+  public static void gate(Rows lie, Tensor out, Tensor gateUp) {
+    matrix(lie, "gate: out", out);
+    matrix(lie, "gate: gateUp", gateUp, out.size(0), 2 * out.size(1));
   }
 
   public static void gatherRows(Tensor out, Tensor x, Tensor rows) {
+    gatherRows(Rows.CONTIGUOUS, out, x, rows);
+  }
+
+  public static void gatherRows(Rows lie, Tensor out, Tensor x, Tensor rows) {
     indices("gatherRows: rows", rows);
-    matrix("gatherRows: x", x);
-    matrix("gatherRows: out", out, rows.size(0), x.size(1));
+    matrix(lie, "gatherRows: x", x);
+    matrix(lie, "gatherRows: out", out, rows.size(0), x.size(1));
   }
 
   /** Shapes, and that there are parameters for each row. */
@@ -149,7 +218,11 @@ public final class Checks {
   }
 
   public static void argmax(Tensor out, Tensor x) {
-    matrix("argmax: x", x);
+    argmax(Rows.CONTIGUOUS, out, x);
+  }
+
+  public static void argmax(Rows lie, Tensor out, Tensor x) {
+    matrix(lie, "argmax: x", x);
     if (x.size(1) == 0) {
       throw new IllegalArgumentException("argmax: x is " + x + ", a row of nothing has no largest");
     }
@@ -202,16 +275,24 @@ public final class Checks {
     }
   }
 
+  private static void matrix(Rows lie, String what, Tensor tensor) {
+    if (lie == Rows.APART) {
+      stridedMatrix(what, tensor);
+    } else {
+      matrix(what, tensor);
+    }
+  }
+
+  private static void matrix(Rows lie, String what, Tensor tensor, long rows, long cols) {
+    matrix(lie, what, tensor);
+    expect(what, tensor, rows, cols);
+  }
+
   private static void matrix(String what, Tensor tensor) {
     stridedMatrix(what, tensor);
     if (!contiguous(tensor)) {
       throw new IllegalArgumentException("%s is %s, not contiguous".formatted(what, tensor));
     }
-  }
-
-  private static void matrix(String what, Tensor tensor, long rows, long cols) {
-    matrix(what, tensor);
-    expect(what, tensor, rows, cols);
   }
 
   private static void stridedMatrix(String what, Tensor tensor) {

@@ -303,6 +303,11 @@ abstract class OperationView implements Backend {
   }
 
   @Override
+  public long rowStride(long tokens, long cols) {
+    return viewed.rowStride(tokens, cols);
+  }
+
+  @Override
   public DType cacheType(DType model, boolean quantized) {
     return viewed.cacheType(model, quantized);
   }

@@ -144,7 +144,7 @@ public final class Decoder implements AutoCloseable {
     BatchTensors numbers = workspace.upload(batch);
     Tensor rotations =
         config.rope().map(rope -> workspace.rotations(rope, batch.rotationRows())).orElse(null);
-    if (batch.isDecode()) {
+    if (batch.isDecode() && backend.replays(batch.tokenCount())) {
       Object step = List.of(this, workspace.layout(batch), cache.layout(), logits.address());
       backend.replayable(step, () -> pass(w, numbers, rotations, cache, logits));
     } else {

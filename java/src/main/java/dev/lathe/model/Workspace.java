@@ -8,8 +8,10 @@ import dev.lathe.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.LongStream;
 
 /**
  * The activations of one forward pass and the batch's numbers on the device. It grows to the
@@ -26,7 +28,7 @@ final class Workspace implements AutoCloseable {
   private final ModelConfig config;
 
   private DeviceMemory memory;
-  private Activations full;
+  private Buffers full;
   private Activations views;
   private Tensor numbers;
   private Arena stagingArena;
@@ -44,16 +46,38 @@ final class Workspace implements AutoCloseable {
       Tensor attention,
       Tensor gateUp,
       Tensor gated,
-      Tensor selected) {
-    Activations rows(long tokens, long logitRows) {
+      Tensor selected) {}
+
+  /** Where they lie, in the same order: as many floats as the largest batch needs. */
+  private record Buffers(List<Tensor> floats, long[] cols) {
+
+    static Buffers allocate(Backend backend, DeviceMemory memory, long tokens, long... cols) {
+      List<Tensor> floats = new ArrayList<>();
+      for (long c : cols) {
+        long most =
+            LongStream.rangeClosed(1, tokens)
+                .map(rows -> rows * backend.rowStride(rows, c))
+                .max()
+                .orElse(0);
+        floats.add(memory.tensor(DType.F32, most));
+      }
+      return new Buffers(floats, cols);
+    }
+
+    Tensor rows(Backend backend, int index, long rows) {
+      long stride = backend.rowStride(rows, cols[index]);
+      return floats.get(index).rows(0, rows * stride).reshape(rows, stride).columns(0, cols[index]);
+    }
+
+    Activations views(Backend backend, long tokens, long logitRows) {
       return new Activations(
-          x.rows(0, tokens),
-          h.rows(0, tokens),
-          queryKeyValue.rows(0, tokens),
-          attention.rows(0, tokens),
-          gateUp.rows(0, tokens),
-          gated.rows(0, tokens),
-          selected.rows(0, logitRows));
+          rows(backend, 0, tokens),
+          rows(backend, 1, tokens),
+          rows(backend, 2, tokens),
+          rows(backend, 3, tokens),
+          rows(backend, 4, tokens),
+          rows(backend, 5, tokens),
+          rows(backend, 6, logitRows));
     }
   }
 
@@ -71,7 +95,7 @@ final class Workspace implements AutoCloseable {
     if (views == null
         || views.x().size(0) != tokens
         || views.selected().size(0) != batch.logitRowCount()) {
-      views = full.rows(tokens, batch.logitRowCount());
+      views = full.views(backend, tokens, batch.logitRowCount());
     }
     return views;
   }
@@ -81,14 +105,17 @@ final class Workspace implements AutoCloseable {
     DeviceMemory larger = backend.allocateMemory();
     try {
       full =
-          new Activations(
-              larger.tensor(DType.F32, tokens, config.hidden()),
-              larger.tensor(DType.F32, tokens, config.hidden()),
-              larger.tensor(DType.F32, tokens, config.queryKeyValueColumns()),
-              larger.tensor(DType.F32, tokens, queries),
-              larger.tensor(DType.F32, tokens, config.gateUpColumns()),
-              larger.tensor(DType.F32, tokens, config.intermediate()),
-              larger.tensor(DType.F32, tokens, config.hidden()));
+          Buffers.allocate(
+              backend,
+              larger,
+              tokens,
+              config.hidden(),
+              config.hidden(),
+              config.queryKeyValueColumns(),
+              queries,
+              config.gateUpColumns(),
+              config.intermediate(),
+              config.hidden());
     } catch (RuntimeException | Error e) {
       larger.close();
       throw e;

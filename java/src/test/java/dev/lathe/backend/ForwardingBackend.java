@@ -179,6 +179,11 @@ class ForwardingBackend implements Backend {
   }
 
   @Override
+  public long rowStride(long tokens, long cols) {
+    return to.rowStride(tokens, cols);
+  }
+
+  @Override
   public DType cacheType(DType model, boolean quantized) {
     return to.cacheType(model, quantized);
   }

@@ -8,6 +8,7 @@ import dev.lathe.backend.Arithmetic;
 import dev.lathe.backend.AttentionShape;
 import dev.lathe.backend.BatchTensors;
 import dev.lathe.backend.Checks;
+import dev.lathe.backend.Checks.Rows;
 import dev.lathe.backend.DeviceInfo;
 import dev.lathe.backend.DeviceMemory;
 import dev.lathe.backend.Epilogue;
@@ -40,10 +41,19 @@ public final class CpuBackend extends HostBackend {
   /** Multiply-adds of a call that is over in some 20 microseconds on one thread. */
   private static final long BRIEF_WORK = 300_000;
 
+  /** Rows that are chained at most, {@code Chain::kRows}. */
+  private static final long SHARED_ROWS = 64;
+
+  /** Floats between two rows: 2 KiB. */
+  private static final long APART = 512;
+
+  private static final boolean REPLAYS = !"0".equals(System.getenv("LATHE_CPU_REPLAY"));
+
   private final long context;
   private final int threads;
   private final InstructionSet instructionSet;
   private final PlacedWeights placed = new PlacedWeights();
+  private final CpuReplays replays;
   private boolean closed;
 
   private CpuBackend(int threads, InstructionSet wanted) {
@@ -62,6 +72,7 @@ public final class CpuBackend extends HostBackend {
       throw unexpected(e);
     }
     this.threads = threads;
+    this.replays = new CpuReplays(context);
   }
 
   /** Why the native kernels cannot run here; empty where they can. */
@@ -134,7 +145,7 @@ public final class CpuBackend extends HostBackend {
 
   @Override
   public void embed(Tensor out, Weight table, Tensor tokens) {
-    Checks.embed(out, table, tokens);
+    Checks.embed(Rows.APART, out, table, tokens);
     long weight = placed.of(table).address();
     long count = tokens.size(0);
     int status;
@@ -161,7 +172,7 @@ public final class CpuBackend extends HostBackend {
 
   @Override
   public void rmsNorm(Tensor out, Tensor x, Tensor weight, float epsilon) {
-    Checks.rmsNorm(out, x, weight);
+    Checks.rmsNorm(Rows.APART, out, x, weight);
     long rows = x.size(0);
     long cols = x.size(1);
     int status;
@@ -236,7 +247,7 @@ public final class CpuBackend extends HostBackend {
   @Override
   public void rotateAndAppend(
       Tensor qkv, Tensor rotations, AttentionShape shape, KvLayer cache, BatchTensors batch) {
-    Checks.rotateAndAppend(qkv, rotations, shape, cache, batch);
+    Checks.rotateAndAppend(Rows.APART, qkv, rotations, shape, cache, batch);
     long tokens = batch.tokenCount();
     int status;
     try {
@@ -276,7 +287,7 @@ public final class CpuBackend extends HostBackend {
   @Override
   public void attention(
       Tensor out, Tensor qkv, AttentionShape shape, KvLayer cache, BatchTensors batch) {
-    Checks.attention(out, qkv, shape, cache, batch);
+    Checks.attention(Rows.APART, out, qkv, shape, cache, batch);
     long tokens = batch.tokenCount();
     long sequences = batch.sequenceCount();
     int status;
@@ -334,7 +345,7 @@ public final class CpuBackend extends HostBackend {
 
   @Override
   public void gate(Tensor out, Tensor gateUp, Activation activation) {
-    Checks.gate(out, gateUp);
+    Checks.gate(Rows.APART, out, gateUp);
     long rows = out.size(0);
     long cols = out.size(1);
     int status;
@@ -367,7 +378,7 @@ public final class CpuBackend extends HostBackend {
 
   @Override
   public void addEmbedding(Tensor out, Weight table, Tensor rows) {
-    Checks.addEmbedding(out, table, rows);
+    Checks.addEmbedding(Rows.APART, out, table, rows);
     int status;
     try {
       status = CpuVariants.addEmbedding(context(), out, placed.of(table).address(), rows);
@@ -382,31 +393,31 @@ public final class CpuBackend extends HostBackend {
 
   @Override
   public void scale(Tensor x, float factor) {
-    Checks.scale(x);
+    Checks.scale(Rows.APART, x);
     check("scale", CpuVariants.scale(context(), x, factor));
   }
 
   @Override
   public void addRmsNorm(Tensor out, Tensor x, Tensor weight, float epsilon) {
-    Checks.addRmsNorm(out, x, weight);
+    Checks.addRmsNorm(Rows.APART, out, x, weight);
     check("addRmsNorm", CpuVariants.addRmsNorm(context(), out, x, weight, epsilon));
   }
 
   @Override
   public void layerNorm(Tensor out, Tensor x, Tensor weight, Tensor bias, float epsilon) {
-    Checks.layerNorm(out, x, weight, bias);
+    Checks.layerNorm(Rows.APART, out, x, weight, bias);
     check("layerNorm", CpuVariants.layerNorm(context(), out, x, weight, bias, epsilon));
   }
 
   @Override
   public void normHeads(Tensor qkv, Tensor query, Tensor key, AttentionShape shape, float epsilon) {
-    Checks.normHeads(qkv, query, key, shape);
+    Checks.normHeads(Rows.APART, qkv, query, key, shape);
     check("normHeads", CpuVariants.normHeads(context(), qkv, query, key, shape, epsilon));
   }
 
   @Override
   public void append(Tensor qkv, AttentionShape shape, KvLayer cache, BatchTensors batch) {
-    Checks.append(qkv, shape, cache, batch);
+    Checks.append(Rows.APART, qkv, shape, cache, batch);
     int status = CpuVariants.append(context(), qkv, shape, cache, batch.slots());
     if (status != 0) {
       Checks.below("append: slots", batch.slots(), cache.pages() * cache.pageSize());
@@ -416,7 +427,7 @@ public final class CpuBackend extends HostBackend {
 
   @Override
   public void activate(Tensor out, Tensor x, Activation activation) {
-    Checks.activate(out, x);
+    Checks.activate(Rows.APART, out, x);
     check("activate", CpuVariants.activate(context(), out, x, function(activation)));
   }
 
@@ -428,7 +439,7 @@ public final class CpuBackend extends HostBackend {
 
   @Override
   public void gatherRows(Tensor out, Tensor x, Tensor rows) {
-    Checks.gatherRows(out, x, rows);
+    Checks.gatherRows(Rows.APART, out, x, rows);
     long count = rows.size(0);
     long cols = x.size(1);
     int status;
@@ -458,7 +469,7 @@ public final class CpuBackend extends HostBackend {
 
   @Override
   public void argmax(Tensor out, Tensor x) {
-    Checks.argmax(out, x);
+    Checks.argmax(Rows.APART, out, x);
     long rows = x.size(0);
     long cols = x.size(1);
     int status;
@@ -501,6 +512,41 @@ public final class CpuBackend extends HostBackend {
     };
   }
 
+  /**
+   * Rows of few tokens are shared out among threads one behind the other, and the processor fetches
+   * ahead beyond what a thread reads: where another's rows begin at once, it takes their lines from
+   * the other's cache. Half a page between rows is further than it looks.
+   */
+  @Override
+  public long rowStride(long tokens, long cols) {
+    return tokens > 1 && tokens <= SHARED_ROWS ? cols + APART : cols;
+  }
+
+  /** Of so many that they are chained, by threads that share them out. */
+  @Override
+  public boolean replays(long tokens) {
+    return REPLAYS && threads > 1 && tokens > 1 && tokens <= SHARED_ROWS;
+  }
+
+  /**
+   * Without recordings where {@code LATHE_CPU_REPLAY} is 0, so that an operation can be looked at
+   * by itself.
+   */
+  @Override
+  public void replayable(Object key, Runnable operations) {
+    context();
+    if (REPLAYS) {
+      replays.run(key, operations);
+    } else {
+      operations.run();
+    }
+  }
+
+  /** Steps that were replayed so far. */
+  long replays() {
+    return replays.replays();
+  }
+
   @Override
   public void synchronize() {
     try {
@@ -518,6 +564,7 @@ public final class CpuBackend extends HostBackend {
     }
     reportLeaks();
     closed = true;
+    replays.close();
     placed.close();
     try {
       Symbols.CLOSE.invokeExact(context);
@@ -526,7 +573,7 @@ public final class CpuBackend extends HostBackend {
     }
   }
 
-  private static void check(String operation, int status) {
+  static void check(String operation, int status) {
     if (status != 0) {
       throw failed(operation, status);
     }

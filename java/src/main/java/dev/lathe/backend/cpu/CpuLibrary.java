@@ -91,6 +91,14 @@ final class CpuLibrary {
                 FunctionDescriptor.ofVoid(JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG));
     static final MethodHandle ISA = bind("isa", JAVA_INT, JAVA_LONG);
     static final MethodHandle FINISH = bind("finish", JAVA_INT, JAVA_LONG);
+    static final MethodHandle RECORD = bind("record", JAVA_INT, JAVA_LONG);
+    static final MethodHandle RECORDED = bind("recorded", JAVA_LONG, JAVA_LONG);
+    static final MethodHandle REPLAY = bind("replay", JAVA_INT, JAVA_LONG, JAVA_LONG);
+    static final MethodHandle FORGET =
+        Linker.nativeLinker()
+            .downcallHandle(
+                LIBRARY.findOrThrow("lathe_cpu_forget"),
+                FunctionDescriptor.ofVoid(JAVA_LONG, JAVA_LONG));
     static final MethodHandle BANDWIDTH =
         bind("measure_bandwidth", JAVA_DOUBLE, JAVA_LONG, JAVA_LONG, JAVA_INT);
     static final MethodHandle FLOPS = bind("measure_flops", JAVA_DOUBLE, JAVA_LONG, JAVA_INT);

@@ -18,16 +18,27 @@ import java.lang.ref.Reference;
  */
 final class CpuVariants {
   private static final MethodHandle ADD_EMBEDDING =
-      bind("add_embedding", JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
+      bind("add_embedding", JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
   private static final MethodHandle SCALE =
-      bind("scale", JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_FLOAT);
+      bind("scale", JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_FLOAT);
   private static final MethodHandle SOFT_CAP =
       bind("soft_cap", JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_FLOAT);
   private static final MethodHandle ACTIVATE =
-      bind("activate", JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_INT);
+      bind(
+          "activate",
+          JAVA_LONG,
+          JAVA_LONG,
+          JAVA_LONG,
+          JAVA_LONG,
+          JAVA_LONG,
+          JAVA_LONG,
+          JAVA_LONG,
+          JAVA_INT);
   private static final MethodHandle ADD_RMS_NORM =
       bind(
           "add_rms_norm",
+          JAVA_LONG,
+          JAVA_LONG,
           JAVA_LONG,
           JAVA_LONG,
           JAVA_LONG,
@@ -38,6 +49,8 @@ final class CpuVariants {
   private static final MethodHandle LAYER_NORM =
       bind(
           "layer_norm",
+          JAVA_LONG,
+          JAVA_LONG,
           JAVA_LONG,
           JAVA_LONG,
           JAVA_LONG,
@@ -73,7 +86,8 @@ final class CpuVariants {
   static int addEmbedding(long context, Tensor out, long table, Tensor rows) {
     try {
       return (int)
-          ADD_EMBEDDING.invokeExact(context, out.address(), table, rows.address(), rows.size(0));
+          ADD_EMBEDDING.invokeExact(
+              context, out.address(), out.rowStride(), table, rows.address(), rows.size(0));
     } catch (Throwable e) {
       throw unexpected(e);
     } finally {
@@ -83,7 +97,8 @@ final class CpuVariants {
 
   static int scale(long context, Tensor x, float factor) {
     try {
-      return (int) SCALE.invokeExact(context, x.address(), x.size(0), x.size(1), factor);
+      return (int)
+          SCALE.invokeExact(context, x.address(), x.rowStride(), x.size(0), x.size(1), factor);
     } catch (Throwable e) {
       throw unexpected(e);
     } finally {
@@ -104,7 +119,15 @@ final class CpuVariants {
   static int activate(long context, Tensor out, Tensor x, int function) {
     try {
       return (int)
-          ACTIVATE.invokeExact(context, out.address(), x.address(), x.size(0), x.size(1), function);
+          ACTIVATE.invokeExact(
+              context,
+              out.address(),
+              out.rowStride(),
+              x.address(),
+              x.rowStride(),
+              x.size(0),
+              x.size(1),
+              function);
     } catch (Throwable e) {
       throw unexpected(e);
     } finally {
@@ -116,7 +139,15 @@ final class CpuVariants {
     try {
       return (int)
           ADD_RMS_NORM.invokeExact(
-              context, out.address(), x.address(), weight.address(), x.size(0), x.size(1), epsilon);
+              context,
+              out.address(),
+              out.rowStride(),
+              x.address(),
+              x.rowStride(),
+              weight.address(),
+              x.size(0),
+              x.size(1),
+              epsilon);
     } catch (Throwable e) {
       throw unexpected(e);
     } finally {
@@ -131,7 +162,9 @@ final class CpuVariants {
           LAYER_NORM.invokeExact(
               context,
               out.address(),
+              out.rowStride(),
               x.address(),
+              x.rowStride(),
               weight.address(),
               bias.address(),
               x.size(0),

@@ -202,6 +202,11 @@ public final class CudaBackend implements Backend {
   }
 
   @Override
+  public boolean replays(long tokens) {
+    return options.graphs();
+  }
+
+  @Override
   public void replayable(Object key, Runnable operations) {
     if (options.graphs()) {
       graphs.run(key, operations);
