@@ -142,6 +142,11 @@ int32_t lathe_cpu_replay(lathe_cpu* cpu, const lathe_recording* recording) {
     }
   }
   cpu->chain.add(cpu->pool, recording->rows, [recording](int64_t from, int64_t to, int thread) {
+    for (const lathe::Numbers& numbers : recording->numbers) {
+      for (int64_t at = 0; thread != 0 && at < numbers.bytes; at += 64) {
+        __builtin_prefetch(numbers.begin + at);
+      }
+    }
     for (const lathe::Operation& operation : recording->operations) {
       operation.run(operation.closure, from, to, thread);
     }
@@ -176,6 +181,7 @@ int32_t lathe_cpu_embed(lathe_cpu* cpu, float* out, int64_t out_stride, const la
   };
   /* A step begins here. If it is a large model's after all, one wait is lost. */
   constexpr int64_t kSmallElements = 1 << 14;
+  cpu->chain.reads(tokens, count);
   if (cpu->chain.fits(count) && count * table->cols <= kSmallElements) {
     cpu->chain.add(cpu->pool, count, [rows](int64_t from, int64_t to, int) { rows(from, to); });
   } else {
@@ -213,6 +219,8 @@ int32_t lathe_cpu_rotate_and_append(lathe_cpu* cpu, float* qkv, int64_t stride, 
   if (status != LATHE_OK) {
     return status;
   }
+  cpu->chain.reads(positions, tokens);
+  cpu->chain.reads(slots, tokens);
   int64_t width = int64_t(heads + 2 * kv_heads) * head_dim;
   int64_t bytes = bytesOfKv(kv_type);
   overRows(cpu, tokens, width, [=](int64_t from, int64_t to) {
@@ -352,6 +360,10 @@ int32_t lathe_cpu_attention(lathe_cpu* cpu, float* out, int64_t out_stride, cons
     if (status != LATHE_OK) {
       return status;
     }
+    cpu->chain.reads(query_starts, sequences + 1);
+    cpu->chain.reads(context_lengths, sequences);
+    cpu->chain.reads(block_starts, sequences + 1);
+    cpu->chain.reads(blocks, block_count);
     auto rows = [=](int64_t from, int64_t to, int thread) {
       float* scratch = cpu->scratch[size_t(thread)].floats(0);
       for (int64_t s = from; s < to; s++) {
@@ -446,6 +458,7 @@ int32_t lathe_cpu_gather_rows(lathe_cpu* cpu, float* out, int64_t out_stride, co
   if (status != LATHE_OK) {
     return status;
   }
+  cpu->chain.reads(rows, count);
   overRows(cpu, count, cols, [=](int64_t from, int64_t to) {
     for (int64_t i = from; i < to; i++) {
       std::memcpy(out + i * out_stride, x + rows[i] * x_stride, size_t(cols) * 4);

@@ -50,6 +50,15 @@ void Chain::record(const Condition& condition) {
   keep(recording_->conditions, condition);
 }
 
+void Chain::record(const Numbers& numbers) {
+  for (const Numbers& known : recording_->numbers) {
+    if (known.begin == numbers.begin && known.bytes == numbers.bytes) {
+      return;
+    }
+  }
+  keep(recording_->numbers, numbers);
+}
+
 void Chain::waitForAll() {
   uint32_t all = pushed_.load(std::memory_order_relaxed);
   for (int thread = 1; thread < threads_; thread++) {

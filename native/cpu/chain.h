@@ -37,11 +37,18 @@ struct Condition {
   alignas(16) unsigned char closure[112];
 };
 
+/* Memory that the caller writes anew before each step. */
+struct Numbers {
+  const char* begin;
+  int64_t bytes;
+};
+
 /* A step as it was chained. Its operations and conditions point to the same memory as they did then. */
 struct Recording {
   int64_t rows = 0;
   std::vector<Operation> operations;
   std::vector<Condition> conditions;
+  std::vector<Numbers> numbers;
   bool whole = true; /* false where something ran that was not chained, or with other rows */
 };
 
@@ -96,6 +103,14 @@ class Chain {
     return status;
   }
 
+  /* That an operation reads numbers of the batch. A thread that replays fetches all of them at once, where one after the
+   * other would each be waited for. */
+  template <class T> void reads(const T* numbers, int64_t count) {
+    if (recording_) {
+      record(Numbers{reinterpret_cast<const char*>(numbers), count * int64_t(sizeof(T))});
+    }
+  }
+
   /* Waits until every row of every operation is done. An operation that calls it is none of a chain. */
   void finish() {
     settle();
@@ -135,6 +150,7 @@ class Chain {
   void waitForAll();
   void record(const Operation& operation);
   void record(const Condition& condition);
+  void record(const Numbers& numbers);
   template <class T> void keep(std::vector<T>& all, const T& one);
 
   int threads_;

@@ -159,6 +159,5 @@ LATHE_API int32_t lathe_cpu_add_embedding(lathe_cpu*, float* out, int64_t out_st
 LATHE_API int32_t lathe_cpu_activate(lathe_cpu*, float* out, int64_t out_stride, const float* x, int64_t x_stride,
                                      int64_t rows, int64_t cols, int32_t activation);
 LATHE_API int32_t lathe_cpu_scale(lathe_cpu*, float* x, int64_t stride, int64_t rows, int64_t cols, float factor);
-/* Rows are contiguous. */
 /* x = cap * tanh(x / cap) */
-LATHE_API int32_t lathe_cpu_soft_cap(lathe_cpu*, float* x, int64_t rows, int64_t cols, float cap);
+LATHE_API int32_t lathe_cpu_soft_cap(lathe_cpu*, float* x, int64_t stride, int64_t rows, int64_t cols, float cap);

@@ -53,6 +53,7 @@ int32_t lathe_cpu_append(lathe_cpu* cpu, const float* qkv, int64_t stride, int64
   if (status != LATHE_OK) {
     return status;
   }
+  cpu->chain.reads(slots, tokens);
   int64_t bytes = bytesOfKv(kv_type);
   overRows(cpu, tokens, int64_t(kv_heads) * head_dim, [=](int64_t from, int64_t to) {
     for (int64_t t = from; t < to; t++) {
@@ -118,9 +119,11 @@ int32_t lathe_cpu_scale(lathe_cpu* cpu, float* x, int64_t stride, int64_t rows, 
   return LATHE_OK;
 }
 
-int32_t lathe_cpu_soft_cap(lathe_cpu* cpu, float* x, int64_t rows, int64_t cols, float cap) {
+int32_t lathe_cpu_soft_cap(lathe_cpu* cpu, float* x, int64_t stride, int64_t rows, int64_t cols, float cap) {
   overRows(cpu, rows, cols * 4, [=](int64_t from, int64_t to) {
-    cpu->kernels->soft_cap(x + from * cols, (to - from) * cols, cap);
+    for (int64_t r = from; r < to; r++) {
+      cpu->kernels->soft_cap(x + r * stride, cols, cap);
+    }
   });
   return LATHE_OK;
 }

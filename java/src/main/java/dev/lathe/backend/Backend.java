@@ -150,8 +150,8 @@ public interface Backend extends AutoCloseable {
 
   /**
    * How far the rows of activations had better lie apart, in elements: at least {@code cols}. What
-   * takes activations takes them so, except {@link #softCap}, {@link #sample} and copies; with any
-   * other distance only {@link #linear} does.
+   * takes activations takes them so, except {@link #sample} and copies; with any other distance
+   * only {@link #linear} does.
    *
    * @param tokens rows of the batch
    */

@@ -103,7 +103,11 @@ public final class Checks {
   }
 
   public static void softCap(Tensor x, float cap) {
-    matrix("softCap: x", x);
+    softCap(Rows.CONTIGUOUS, x, cap);
+  }
+
+  public static void softCap(Rows lie, Tensor x, float cap) {
+    matrix(lie, "softCap: x", x);
     if (!(cap > 0) || Float.isInfinite(cap)) {
       throw new IllegalArgumentException("softCap: a cap of %s for %s".formatted(cap, x));
     }

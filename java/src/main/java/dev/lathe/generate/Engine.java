@@ -56,14 +56,18 @@ public final class Engine implements AutoCloseable {
     this.cache = decoder.newCache(pages, options.pageSize());
     this.memory = decoder.backend().allocateMemory();
     try {
-      this.logits = memory.tensor(DType.F32, options.maxBatch(), vocabulary);
+      int most = options.maxBatch();
+      this.logits =
+          memory
+              .tensor(DType.F32, most, decoder.backend().rowStride(most, vocabulary))
+              .columns(0, vocabulary);
       this.best = memory.tensor(DType.I32, options.maxBatch());
     } catch (RuntimeException | Error e) {
       memory.close();
       cache.close();
       throw e;
     }
-    this.hostLogits = arena.allocate(logits.bytes(), 64);
+    this.hostLogits = arena.allocate((long) options.maxBatch() * vocabulary * Float.BYTES, 64);
     this.hostBest = arena.allocate(best.bytes(), 64);
     this.row = new float[vocabulary];
   }
@@ -264,18 +268,19 @@ public final class Engine implements AutoCloseable {
     return sequence.isFirstToken() || choosesOnHost(sequence);
   }
 
-  /** Of the rows that the host looks at, neighbours together. */
+  /** Of the rows that the host looks at, neighbours together where they lie so. */
   private void downloadLogits(Tensor rows) {
-    long rowBytes = rows.bytes() / sampled.size();
+    long rowBytes = rows.size(1) * Float.BYTES;
+    boolean apart = rows.rowStride() != rows.size(1);
     for (int from = 0; from < sampled.size(); from++) {
       int to = from;
-      while (to < sampled.size() && readsLogits(sampled.get(to))) {
+      while (to < sampled.size() && readsLogits(sampled.get(to)) && !(apart && to > from)) {
         to++;
       }
       if (to > from) {
         MemorySegment host = hostLogits.asSlice(from * rowBytes, (to - from) * rowBytes);
         decoder.backend().download(rows.rows(from, to), host);
-        from = to;
+        from = to - 1;
       }
     }
   }

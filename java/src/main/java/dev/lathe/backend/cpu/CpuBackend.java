@@ -433,7 +433,7 @@ public final class CpuBackend extends HostBackend {
 
   @Override
   public void softCap(Tensor x, float cap) {
-    Checks.softCap(x, cap);
+    Checks.softCap(Rows.APART, x, cap);
     check("softCap", CpuVariants.softCap(context(), x, cap));
   }
 

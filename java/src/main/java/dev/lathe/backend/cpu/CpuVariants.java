@@ -22,7 +22,7 @@ final class CpuVariants {
   private static final MethodHandle SCALE =
       bind("scale", JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_FLOAT);
   private static final MethodHandle SOFT_CAP =
-      bind("soft_cap", JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_FLOAT);
+      bind("soft_cap", JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_FLOAT);
   private static final MethodHandle ACTIVATE =
       bind(
           "activate",
@@ -108,7 +108,8 @@ final class CpuVariants {
 
   static int softCap(long context, Tensor x, float cap) {
     try {
-      return (int) SOFT_CAP.invokeExact(context, x.address(), x.size(0), x.size(1), cap);
+      return (int)
+          SOFT_CAP.invokeExact(context, x.address(), x.rowStride(), x.size(0), x.size(1), cap);
     } catch (Throwable e) {
       throw unexpected(e);
     } finally {

@@ -225,6 +225,7 @@ final class CpuReplaysTest {
               (out, in) -> backend.embed(out, table, indices),
               (out, in) -> backend.addEmbedding(out, table, indices),
               (out, in) -> backend.scale(out, 3),
+              (out, in) -> backend.softCap(out, 2),
               (out, in) -> backend.rmsNorm(out, in, weight, 1e-5f),
               (out, in) -> backend.addRmsNorm(out, in, weight, 1e-5f),
               (out, in) -> backend.layerNorm(out, in, weight, weight, 1e-5f),
