@@ -259,8 +259,9 @@ public final class Engine implements AutoCloseable {
 
   /** Where log probabilities are asked for, or the backend leaves sampling to the host. */
   private boolean choosesOnHost(RunningSequence sequence) {
-    boolean drawnThere = decoder.backend().sampledColumns() >= decoder.config().vocabulary();
-    return sequence.wantsLogprobs() || (!sequence.isGreedy() && !drawnThere);
+    return sequence.wantsLogprobs()
+        || (!sequence.isGreedy()
+            && decoder.backend().sampledColumns() < decoder.config().vocabulary());
   }
 
   /** The first token of each also shows whether the model computes numbers at all. */
@@ -287,11 +288,18 @@ public final class Engine implements AutoCloseable {
 
   /** Tokens of all rows but those that the host chooses, whose rows then hold anything. */
   private void chooseOnDevice(Tensor rows) {
-    if (sampled.stream().allMatch(this::choosesOnHost)) {
+    boolean allOnHost = true;
+    boolean allLargest = true;
+    for (RunningSequence sequence : sampled) {
+      boolean onHost = choosesOnHost(sequence);
+      allOnHost &= onHost;
+      allLargest &= onHost || sequence.isGreedy();
+    }
+    if (allOnHost) {
       return;
     }
     Tensor chosen = best.rows(0, sampled.size());
-    if (sampled.stream().allMatch(s -> s.isGreedy() || choosesOnHost(s))) {
+    if (allLargest) {
       decoder.backend().argmax(chosen, rows);
     } else {
       List<DrawParameters> draws = new ArrayList<>();

@@ -145,12 +145,15 @@ public final class Decoder implements AutoCloseable {
     Tensor rotations =
         config.rope().map(rope -> workspace.rotations(rope, batch.rotationRows())).orElse(null);
     if (batch.isDecode() && backend.replays(batch.tokenCount())) {
-      Object step = List.of(this, workspace.layout(batch), cache.layout(), logits.address());
+      Object step = new Step(this, workspace.layout(batch), cache.layout(), logits.address());
       backend.replayable(step, () -> pass(w, numbers, rotations, cache, logits));
     } else {
       pass(w, numbers, rotations, cache, logits);
     }
   }
+
+  /** Equal for two steps that do the same with the same memory. */
+  private record Step(Decoder decoder, Object workspace, Object cache, long logits) {}
 
   private void pass(
       Workspace.Activations w,

@@ -20,7 +20,7 @@ public final class KvCache implements AutoCloseable {
   private final ModelConfig config;
   private final DeviceMemory memory;
   private final List<KvLayer> layers = new ArrayList<>();
-  private final List<Object> layout = new ArrayList<>();
+  private final Layout layout;
   private final int pages;
   private final int pageSize;
   private final int[] free;
@@ -57,8 +57,31 @@ public final class KvCache implements AutoCloseable {
       memory.close();
       throw e;
     }
-    layout.add(List.of(dtype, pages, pageSize));
-    layers.forEach(layer -> layout.add(List.of(layer.keys().address(), layer.values().address())));
+    List<Object> parts = new ArrayList<>(List.of(dtype, pages, pageSize));
+    layers.forEach(layer -> parts.add(List.of(layer.keys().address(), layer.values().address())));
+    this.layout = new Layout(parts);
+  }
+
+  /** Its hash is asked for in every step, so it is kept. */
+  static final class Layout {
+    private final List<Object> parts;
+    private final int hash;
+
+    private Layout(List<Object> parts) {
+      this.parts = List.copyOf(parts);
+      this.hash = parts.hashCode();
+    }
+
+    @Override
+    public int hashCode() {
+      return hash;
+    }
+
+    @Override
+    public boolean equals(Object other) {
+      return this == other
+          || (other instanceof Layout layout && hash == layout.hash && parts.equals(layout.parts));
+    }
   }
 
   private OutOfDeviceMemoryException tooLarge(ModelConfig config, DType dtype, long available) {
@@ -73,7 +96,7 @@ public final class KvCache implements AutoCloseable {
   }
 
   /** Where the cache lies and how it is laid out: equal for two that kernels can't tell apart. */
-  List<Object> layout() {
+  Layout layout() {
     return layout;
   }
 

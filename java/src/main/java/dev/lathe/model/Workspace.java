@@ -10,7 +10,6 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
 import java.util.stream.LongStream;
 
 /**
@@ -49,7 +48,14 @@ final class Workspace implements AutoCloseable {
       Tensor selected) {}
 
   /** Where they lie, in the same order: as many floats as the largest batch needs. */
-  private record Buffers(List<Tensor> floats, long[] cols) {
+  private static final class Buffers {
+    private final List<Tensor> floats;
+    private final long[] cols;
+
+    private Buffers(List<Tensor> floats, long[] cols) {
+      this.floats = floats;
+      this.cols = cols;
+    }
 
     static Buffers allocate(Backend backend, DeviceMemory memory, long tokens, long... cols) {
       List<Tensor> floats = new ArrayList<>();
@@ -240,13 +246,28 @@ final class Workspace implements AutoCloseable {
    * What the operations of a decode step depend on besides the cache: equal for two steps of this
    * workspace that differ in nothing but numbers.
    */
-  List<Object> layout(Batch batch) {
-    return List.of(
-        full,
-        numbers,
-        Optional.ofNullable(rotations),
-        batch.tokenCount(),
-        room(batch, batch.arrays(), BLOCKS));
+  Object layout(Batch batch) {
+    return new Layout(
+        full, numbers, rotations, batch.tokenCount(), room(batch, batch.arrays(), BLOCKS));
+  }
+
+  /** Memory by its identity: it may hold the same floats at another time. */
+  private record Layout(
+      Buffers activations, Tensor numbers, Tensor rotations, int tokens, int blocks) {
+    @Override
+    public int hashCode() {
+      return 31 * (31 * System.identityHashCode(activations) + tokens) + blocks;
+    }
+
+    @Override
+    public boolean equals(Object other) {
+      return other instanceof Layout layout
+          && activations == layout.activations
+          && numbers == layout.numbers
+          && rotations == layout.rotations
+          && tokens == layout.tokens
+          && blocks == layout.blocks;
+    }
   }
 
   /** Bytes of activations, as allocated. */
