@@ -7,9 +7,9 @@ import dev.lathe.backend.Arithmetic;
 import dev.lathe.backend.DeviceMemory;
 import dev.lathe.backend.Epilogue;
 import dev.lathe.backend.Linear;
+import dev.lathe.backend.W8A8Data;
 import dev.lathe.tensor.ActivationFormat;
 import dev.lathe.tensor.DType;
-import dev.lathe.tensor.Floats;
 import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Weight;
 import java.lang.foreign.Arena;
@@ -30,7 +30,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 /** W8A8 on the CPU is what {@link ActivationFormat#INT8} says, to the bit, everywhere. */
 final class W8A8ProductsTest {
   private static final Arena ARENA = Arena.ofShared();
-  private final SplittableRandom random = new SplittableRandom(88);
+  private final W8A8Data data = new W8A8Data(ARENA, new SplittableRandom(88));
 
   @BeforeAll
   static void needsTheLibrary() {
@@ -53,8 +53,8 @@ final class W8A8ProductsTest {
   void productsAreJavasToTheBit(InstructionSet set) {
     for (int cols : new int[] {1, 3, 4, 15, 16, 17, 31, 64, 100, 128, 129, 384, 1021}) {
       for (int tokens : new int[] {1, 2, 3, 4, 5, 8, 13}) {
-        Weight.Int8 weight = weight(37, cols, tokens % 2 == 0 ? DType.BF16 : DType.F32);
-        check(set, 1, weight, normal(tokens, cols));
+        Weight.Int8 weight = data.weight(37, cols, tokens % 2 == 0 ? DType.BF16 : DType.F32);
+        check(set, 1, weight, data.normal(tokens, cols));
       }
     }
   }
@@ -63,11 +63,11 @@ final class W8A8ProductsTest {
   @ParameterizedTest
   @MethodSource("sets")
   void bigMatricesToo(InstructionSet set) {
-    Weight.Int8 weight = weight(1048, 1100, DType.BF16);
+    Weight.Int8 weight = data.weight(1048, 1100, DType.BF16);
     for (int tokens : new int[] {1, 4, 9}) {
-      check(set, 2, weight, normal(tokens, 1100));
+      check(set, 2, weight, data.normal(tokens, 1100));
     }
-    check(set, 2, weight(208, 128, DType.F32), normal(130, 128));
+    check(set, 2, data.weight(208, 128, DType.F32), data.normal(130, 128));
   }
 
   /** The largest sums that there are: 128 * 127 in each of the most columns. */
@@ -107,18 +107,18 @@ final class W8A8ProductsTest {
   @MethodSource("sets")
   void stacksAreTheirParts(InstructionSet set) {
     int cols = 96;
-    Weight w8a8 = weight(32, cols, DType.BF16);
-    Weight odd = weight(7, cols, DType.BF16);
-    Weight int8 = weight(48, cols, DType.F32).with(ActivationFormat.FLOAT);
-    Weight dense = new Weight.Dense(normal(16, cols));
+    Weight w8a8 = data.weight(32, cols, DType.BF16);
+    Weight odd = data.weight(7, cols, DType.BF16);
+    Weight int8 = data.weight(48, cols, DType.F32).with(ActivationFormat.FLOAT);
+    Weight dense = new Weight.Dense(data.normal(16, cols));
     for (List<Weight> parts :
         List.of(
-            List.of(w8a8, weight(16, cols, DType.F32)),
+            List.of(w8a8, data.weight(16, cols, DType.F32)),
             List.of(odd, w8a8),
             List.of(w8a8, int8),
             List.of(w8a8, dense),
             List.of(odd, int8, dense))) {
-      Tensor x = normal(5, cols);
+      Tensor x = data.normal(5, cols);
       float[] whole = product(set, 2, new Weight.Stacked(parts), x);
       List<float[]> alone = new ArrayList<>();
       parts.forEach(part -> alone.add(product(set, 1, part, x)));
@@ -138,10 +138,10 @@ final class W8A8ProductsTest {
   @ParameterizedTest
   @MethodSource("sets")
   void biasAndResidualAreAddedInThisOrder(InstructionSet set) {
-    Weight.Int8 weight = weight(37, 64, DType.F32);
-    Tensor x = normal(3, 64);
-    Tensor bias = normal(1, 37);
-    Tensor before = normal(3, 37);
+    Weight.Int8 weight = data.weight(37, 64, DType.F32);
+    Tensor x = data.normal(3, 64);
+    Tensor bias = data.normal(1, 37);
+    Tensor before = data.normal(3, 37);
     float[] plain = product(set, 1, weight, x);
     float[] expected = new float[plain.length];
     for (int i = 0; i < expected.length; i++) {
@@ -163,8 +163,8 @@ final class W8A8ProductsTest {
   @MethodSource("sets")
   void oddActivations(InstructionSet set) {
     int cols = 70;
-    Weight.Int8 weight = weight(20, cols, DType.F32);
-    Tensor x = normal(9, cols);
+    Weight.Int8 weight = data.weight(20, cols, DType.F32);
+    Tensor x = data.normal(9, cols);
     float[] clean = product(set, 1, weight, x);
     float[] odd = {
       0,
@@ -185,7 +185,7 @@ final class W8A8ProductsTest {
       }
     }
     float[] out = product(set, 1, weight, x);
-    assertThat(out).isEqualTo(expected(weight, x));
+    assertThat(out).isEqualTo(W8A8Data.expected(weight, x));
     assertThat(Arrays.copyOfRange(out, 0, 20)).containsOnly(0);
     assertThat(Arrays.copyOfRange(out, 5 * 20, 7 * 20)).containsOnly(Float.NaN);
     assertThat(Arrays.copyOfRange(out, 8 * 20, 9 * 20))
@@ -195,8 +195,8 @@ final class W8A8ProductsTest {
   @ParameterizedTest
   @MethodSource("sets")
   void profilesHoldItAgainstTheRightRoof(InstructionSet set) {
-    Weight.Int8 weight = weight(16, 16, DType.F32);
-    Weight odd = new Weight.Stacked(List.of(weight, weight(3, 16, DType.F32)));
+    Weight.Int8 weight = data.weight(16, 16, DType.F32);
+    Weight odd = new Weight.Stacked(List.of(weight, data.weight(3, 16, DType.F32)));
     Weight plain = weight.with(ActivationFormat.FLOAT);
     try (CpuBackend backend = CpuBackend.open(1, set);
         DeviceMemory memory = backend.allocateMemory()) {
@@ -213,35 +213,7 @@ final class W8A8ProductsTest {
   private static void check(InstructionSet set, int threads, Weight.Int8 weight, Tensor x) {
     assertThat(product(set, threads, weight, x))
         .as("%s, %s by %s", set, weight.values(), x)
-        .isEqualTo(expected(weight, x));
-  }
-
-  /** By the definition, in Java's floats. */
-  private static float[] expected(Weight.Int8 weight, Tensor x) {
-    int tokens = (int) x.size(0);
-    int rows = (int) weight.rows();
-    int cols = (int) weight.cols();
-    float[] out = new float[tokens * rows];
-    for (int t = 0; t < tokens; t++) {
-      float largest = 0;
-      for (int c = 0; c < cols; c++) {
-        largest = Math.max(largest, Math.abs(at(x, t * cols + c)));
-      }
-      boolean finite = Float.isFinite(largest);
-      largest = Math.max(largest, 1e-30f);
-      for (int r = 0; r < rows; r++) {
-        int sum = 0;
-        for (int c = 0; c < cols && finite; c++) {
-          sum +=
-              (int) Math.rint(at(x, t * cols + c) * (127 / largest))
-                  * weight.values().memory().get(ValueLayout.JAVA_BYTE, (long) r * cols + c);
-        }
-        float scale = Floats.get(weight.scales().memory(), weight.scales().dtype(), r);
-        // + 0: a sum of 0 is no negative 0.
-        out[t * rows + r] = (sum * (finite ? largest / 127 : Float.NaN) + 0f) * scale;
-      }
-    }
-    return out;
+        .isEqualTo(W8A8Data.expected(weight, x));
   }
 
   private static float[] product(InstructionSet set, int threads, Weight weight, Tensor x) {
@@ -252,26 +224,6 @@ final class W8A8ProductsTest {
       backend.synchronize();
       return floats(out);
     }
-  }
-
-  private Weight.Int8 weight(int rows, int cols, DType scaleType) {
-    Tensor values = Tensor.of(ARENA.allocate((long) rows * cols), DType.I8, rows, cols);
-    for (long i = 0; i < values.elements(); i++) {
-      values.memory().set(ValueLayout.JAVA_BYTE, i, (byte) random.nextInt(-128, 128));
-    }
-    Tensor scales = Tensor.of(ARENA.allocate(4L * rows, 4), scaleType, rows, 1);
-    for (int r = 0; r < rows; r++) {
-      Floats.set(scales.memory(), scaleType, r, (float) random.nextDouble(0.002, 0.05));
-    }
-    return new Weight.Int8(values, scales, Optional.empty(), ActivationFormat.INT8);
-  }
-
-  private Tensor normal(int rows, int cols) {
-    Tensor tensor = Tensor.of(ARENA.allocate(4L * rows * cols, 4), DType.F32, rows, cols);
-    for (int i = 0; i < rows * cols; i++) {
-      set(tensor, i, (float) random.nextGaussian());
-    }
-    return tensor;
   }
 
   private static float[] floats(Tensor tensor) {

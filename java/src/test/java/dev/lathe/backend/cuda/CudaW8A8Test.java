@@ -10,7 +10,7 @@ import dev.lathe.backend.DeviceRecord;
 import dev.lathe.backend.DeviceRecorder;
 import dev.lathe.backend.Epilogue;
 import dev.lathe.backend.Linear;
-import dev.lathe.backend.TokenQuantization;
+import dev.lathe.backend.W8A8Data;
 import dev.lathe.tensor.ActivationFormat;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Floats;
@@ -34,7 +34,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 @Tag("cuda")
 class CudaW8A8Test {
   private final Arena arena = Arena.ofShared();
-  private final SplittableRandom random = new SplittableRandom(88);
+  private final W8A8Data data = new W8A8Data(arena, new SplittableRandom(88));
   private CudaBackend backend;
 
   @BeforeEach
@@ -59,20 +59,20 @@ class CudaW8A8Test {
   })
   void productsAreTheDefinitionsToTheBit(int tokens, int rows, int cols) {
     for (DType scales : new DType[] {DType.BF16, DType.F32}) {
-      Weight.Int8 weight = weight(rows, cols, scales);
-      Tensor x = normal(tokens, cols);
-      assertThat(product(weight, x)).isEqualTo(expected(weight, x));
+      Weight.Int8 weight = data.weight(rows, cols, scales);
+      Tensor x = data.normal(tokens, cols);
+      assertThat(product(weight, x)).isEqualTo(W8A8Data.expected(weight, x));
     }
   }
 
   @Test
   void biasAndResidualAreAddedInThisOrder() {
     for (int tokens : new int[] {3, 70}) {
-      Weight.Int8 weight = weight(37, 64, DType.F32);
-      Tensor x = normal(tokens, 64);
-      Tensor bias = normal(1, 37).reshape(37);
-      Tensor before = normal(tokens, 37);
-      float[] expected = expected(weight, x);
+      Weight.Int8 weight = data.weight(37, 64, DType.F32);
+      Tensor x = data.normal(tokens, 64);
+      Tensor bias = data.normal(1, 37).reshape(37);
+      Tensor before = data.normal(tokens, 37);
+      float[] expected = W8A8Data.expected(weight, x);
       for (int i = 0; i < expected.length; i++) {
         expected[i] = at(before, i) + (expected[i] + at(bias, i % 37));
       }
@@ -84,8 +84,8 @@ class CudaW8A8Test {
   @Test
   void oddActivations() {
     int cols = 70;
-    Weight.Int8 weight = weight(20, cols, DType.F32);
-    Tensor x = normal(9, cols);
+    Weight.Int8 weight = data.weight(20, cols, DType.F32);
+    Tensor x = data.normal(9, cols);
     float[] clean = product(weight, x);
     float[] odd = {
       0,
@@ -106,7 +106,7 @@ class CudaW8A8Test {
       }
     }
     float[] out = product(weight, x);
-    assertThat(out).isEqualTo(expected(weight, x));
+    assertThat(out).isEqualTo(W8A8Data.expected(weight, x));
     assertThat(Arrays.copyOfRange(out, 0, 20)).containsOnly(0);
     assertThat(Arrays.copyOfRange(out, 5 * 20, 7 * 20)).containsOnly(Float.NaN);
     assertThat(Arrays.copyOfRange(out, 8 * 20, 9 * 20))
@@ -117,10 +117,10 @@ class CudaW8A8Test {
   @Test
   void stacksAreTheirParts() {
     int cols = 96;
-    Weight.Int8 first = weight(33, cols, DType.BF16);
-    Weight.Int8 second = weight(16, cols, DType.F32);
-    Weight.Int8 plain = weight(7, cols, DType.BF16).with(ActivationFormat.FLOAT);
-    Tensor x = normal(5, cols);
+    Weight.Int8 first = data.weight(33, cols, DType.BF16);
+    Weight.Int8 second = data.weight(16, cols, DType.F32);
+    Weight.Int8 plain = data.weight(7, cols, DType.BF16).with(ActivationFormat.FLOAT);
+    Tensor x = data.normal(5, cols);
     try (DeviceMemory memory = backend.allocateMemory()) {
       Weight.Int8 joined =
           (Weight.Int8) backend.place(new Weight.Stacked(List.of(first, second)), memory);
@@ -155,9 +155,9 @@ class CudaW8A8Test {
   /** Whatever the rows, and in a profile under the roof of what they multiply with. */
   @Test
   void ownKernelsMultiplyOnInt8TensorCores() {
-    Weight.Int8 weight = weight(37, 64, DType.F32);
+    Weight.Int8 weight = data.weight(37, 64, DType.F32);
     for (int tokens : new int[] {1, 9, 70}) {
-      Tensor x = normal(tokens, 64);
+      Tensor x = data.normal(tokens, 64);
       try (DeviceRecorder recorder = backend.newRecorder().orElseThrow()) {
         product(weight, x); // loads modules
         recorder.start(DeviceRecorder.Detail.LAUNCHES);
@@ -186,20 +186,20 @@ class CudaW8A8Test {
   @Test
   void replayedProductsSurviveThatWorkspacesMove() {
     int cols = 2048;
-    Weight.Int8 weight = weight(20, cols, DType.F32);
-    Tensor large = normal(12, cols);
+    Weight.Int8 weight = data.weight(20, cols, DType.F32);
+    Tensor large = data.normal(12, cols);
     try (DeviceMemory memory = backend.allocateMemory()) {
       Linear layer = Linear.of(backend.place(weight, memory));
       Tensor out = memory.tensor(DType.F32, 3, 20);
       Tensor placed = memory.tensor(DType.F32, 3, cols);
       for (int step = 1; step <= 8; step++) {
-        Tensor x = normal(3, cols);
+        Tensor x = data.normal(3, cols);
         backend.upload(x.memory(), placed);
         backend.replayable("w8a8", () -> backend.linear(out, placed, layer, Epilogue.STORE));
         if (step == 4) {
-          assertThat(product(weight, large)).isEqualTo(expected(weight, large));
+          assertThat(product(weight, large)).isEqualTo(W8A8Data.expected(weight, large));
         }
-        assertThat(download(out)).as("step %d", step).isEqualTo(expected(weight, x));
+        assertThat(download(out)).as("step %d", step).isEqualTo(W8A8Data.expected(weight, x));
       }
       // Captured in steps 2 and, since the first graph was forgotten, 6; replayed in 3, 4, 7, 8.
       assertThat(backend.graphs().captures()).isEqualTo(2);
@@ -210,11 +210,11 @@ class CudaW8A8Test {
   /** Activations as they are, with the same codes, are seen by the same comparison. */
   @Test
   void canaryW8A16IsSeen() {
-    Weight.Int8 weight = weight(37, 64, DType.F32);
-    Tensor x = normal(3, 64);
+    Weight.Int8 weight = data.weight(37, 64, DType.F32);
+    Tensor x = data.normal(3, 64);
     float[] w8a16 = product(weight.with(ActivationFormat.FLOAT), x);
     assertThat(product(weight, x)).isNotEqualTo(w8a16);
-    assertThatThrownBy(() -> assertThat(w8a16).isEqualTo(expected(weight, x)))
+    assertThatThrownBy(() -> assertThat(w8a16).isEqualTo(W8A8Data.expected(weight, x)))
         .isInstanceOf(AssertionError.class);
   }
 
@@ -222,7 +222,7 @@ class CudaW8A8Test {
   @Test
   void otherKernelsRefuseIt() {
     DeviceLimits limits = new DeviceLimits(132, 232_448, 32, 1024, 90);
-    Weight.Int8 weight = weight(37, 64, DType.F32);
+    Weight.Int8 weight = data.weight(37, 64, DType.F32);
     assertThat(LinearKernels.fuses(weight, 1)).isFalse();
     assertThat(LinearKernels.fuses(weight.with(ActivationFormat.FLOAT), 1)).isTrue();
     assertThatThrownBy(() -> LinearPlan.of(limits, weight, 1, false))
@@ -231,28 +231,6 @@ class CudaW8A8Test {
     assertThatThrownBy(() -> TilePlan.of(limits, weight, 9))
         .isInstanceOf(IllegalArgumentException.class)
         .hasMessageContaining("W8A8");
-  }
-
-  /** By the definition, in Java's floats. */
-  private static float[] expected(Weight.Int8 weight, Tensor x) {
-    int tokens = (int) x.size(0);
-    int rows = (int) weight.rows();
-    int cols = (int) weight.cols();
-    float[] out = new float[tokens * rows];
-    for (int t = 0; t < tokens; t++) {
-      TokenQuantization token = TokenQuantization.of(x, t);
-      for (int r = 0; r < rows; r++) {
-        int sum = 0;
-        for (int c = 0; c < cols; c++) {
-          sum +=
-              token.codes()[c]
-                  * weight.values().memory().get(ValueLayout.JAVA_BYTE, (long) r * cols + c);
-        }
-        float scale = Floats.get(weight.scales().memory(), weight.scales().dtype(), r);
-        out[t * rows + r] = (float) sum * token.scale() * scale;
-      }
-    }
-    return out;
   }
 
   private float[] product(Weight weight, Tensor x) {
@@ -281,26 +259,6 @@ class CudaW8A8Test {
       backend.download(device, host);
       return host.toArray(ValueLayout.JAVA_FLOAT);
     }
-  }
-
-  private Weight.Int8 weight(int rows, int cols, DType scaleType) {
-    Tensor values = Tensor.of(arena.allocate((long) rows * cols), DType.I8, rows, cols);
-    for (long i = 0; i < values.elements(); i++) {
-      values.memory().set(ValueLayout.JAVA_BYTE, i, (byte) random.nextInt(-128, 128));
-    }
-    Tensor scales = Tensor.of(arena.allocate(4L * rows, 4), scaleType, rows, 1);
-    for (int r = 0; r < rows; r++) {
-      Floats.set(scales.memory(), scaleType, r, (float) random.nextDouble(0.002, 0.05));
-    }
-    return new Weight.Int8(values, scales, Optional.empty(), ActivationFormat.INT8);
-  }
-
-  private Tensor normal(int rows, int cols) {
-    Tensor tensor = Tensor.of(arena.allocate(4L * rows * cols, 4), DType.F32, rows, cols);
-    for (int i = 0; i < rows * cols; i++) {
-      Floats.set(tensor.memory(), DType.F32, i, (float) random.nextGaussian());
-    }
-    return tensor;
   }
 
   private static float at(Tensor tensor, int index) {
