@@ -145,7 +145,9 @@ public final class Decoder implements AutoCloseable {
     Tensor rotations =
         config.rope().map(rope -> workspace.rotations(rope, batch.rotationRows())).orElse(null);
     if (batch.isDecode() && backend.replays(batch.tokenCount())) {
-      Object step = new Step(this, workspace.layout(batch), cache.layout(), logits.address());
+      Object step =
+          new Step(
+              this, workspace.layout(batch), cache.layout(), logits.address(), logits.rowStride());
       backend.replayable(step, () -> pass(w, numbers, rotations, cache, logits));
     } else {
       pass(w, numbers, rotations, cache, logits);
@@ -153,7 +155,8 @@ public final class Decoder implements AutoCloseable {
   }
 
   /** Equal for two steps that do the same with the same memory. */
-  private record Step(Decoder decoder, Object workspace, Object cache, long logits) {}
+  private record Step(
+      Decoder decoder, Object workspace, Object cache, long logits, long logitsStride) {}
 
   private void pass(
       Workspace.Activations w,

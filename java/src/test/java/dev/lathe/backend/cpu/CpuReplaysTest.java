@@ -105,6 +105,39 @@ final class CpuReplaysTest {
     return all;
   }
 
+  /** The same memory for logits whose rows lie elsewhere in it is another step. */
+  @Test
+  void logitsWithOtherRowsApartAreAnotherStep() {
+    try (RandomModel model = RandomModels.LLAMA_BIASED.make();
+        CpuBackend backend = CpuBackend.open(2);
+        Decoder decoder = Decoder.load(model, backend);
+        KvCache cache = decoder.newCache(8, 16);
+        DeviceMemory memory = backend.allocateMemory()) {
+      int width = decoder.config().vocabulary();
+      Tensor room = memory.tensor(DType.F32, 2, 2L * width);
+      Tensor apart = room.columns(0, width);
+      Tensor near = room.rows(0, 1).reshape(2, width);
+      List<KvSequence> two = List.of(cache.newSequence(), cache.newSequence());
+      for (int step = 0; step < 8; step++) {
+        Tensor logits = step < 4 ? apart : near;
+        room.memory().fill((byte) 0);
+        Batch batch = new Batch();
+        two.forEach(s -> batch.add(s, new int[] {7}, Batch.Logits.LAST));
+        decoder.forward(batch, cache, logits);
+        backend.synchronize();
+        // Two sequences of the same tokens: their rows are equal, and are where they should be.
+        for (int c = 0; c < width; c++) {
+          assertThat(at(room, logits.rowStride() + c))
+              .as("step %d, column %d", step, c)
+              .isNotZero()
+              .isEqualTo(at(room, c));
+        }
+      }
+      assertThat(backend.replays()).isPositive();
+      two.forEach(KvSequence::close);
+    }
+  }
+
   @Test
   void aReplayLooksAtTheNumbersThatAreThereNow() {
     try (CpuBackend backend = CpuBackend.open(2)) {
