@@ -226,7 +226,8 @@ public interface Backend extends AutoCloseable {
   /**
    * Causal softmax attention of each token's query over its sequence's cache, through block tables;
    * within a window and with capped scores where the shape says so. Sums are F32; beside keys and
-   * values of 16 bits a backend may round queries and probabilities to their type.
+   * values of 16 bits a backend may round queries and probabilities to their type, beside INT8 to
+   * 16 bits: integers that share a scale, or a floating type.
    *
    * @param out [tokens, heads * headDim] F32
    * @param qkv as left by {@link #rotateAndAppend} or {@link #append}
@@ -305,7 +306,10 @@ public interface Backend extends AutoCloseable {
     return Arithmetic.F32;
   }
 
-  /** The types that this backend can keep keys and values in, the preferred one first. */
+  /**
+   * The types that this backend can keep keys and values in, the preferred one first: floating
+   * types, and I8 for codes with scales ({@link KvLayer}).
+   */
   default List<DType> cacheTypes() {
     return List.of(DType.F32);
   }

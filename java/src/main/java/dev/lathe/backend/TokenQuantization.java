@@ -6,7 +6,8 @@ import dev.lathe.tensor.Weight;
 import java.lang.foreign.ValueLayout;
 
 /**
- * A token's activations as {@link ActivationFormat#INT8}, in plain Java.
+ * A row of numbers as {@link ActivationFormat#INT8} says, in plain Java: a token's activations, or
+ * its key or value under one head in an INT8 cache.
  *
  * @param codes from -127 to 127; zeros where the scale is NaN
  * @param scale what a code is worth
@@ -22,22 +23,30 @@ public record TokenQuantization(byte[] codes, float scale) {
    * @param x [tokens, cols] F32 in the host's memory, rows may be strided
    */
   public static TokenQuantization of(Tensor x, long token) {
-    int cols = Math.toIntExact(x.size(1));
-    float[] row = new float[cols];
-    float largest = 0;
-    for (int c = 0; c < cols; c++) {
+    float[] row = new float[Math.toIntExact(x.size(1))];
+    for (int c = 0; c < row.length; c++) {
       row[c] =
           x.memory()
               .get(ValueLayout.JAVA_FLOAT_UNALIGNED, (token * x.rowStride() + c) * Float.BYTES);
-      largest = Math.max(largest, Math.abs(row[c])); // NaN wins
     }
-    byte[] codes = new byte[cols];
+    return of(row);
+  }
+
+  /**
+   * @param row what shares a scale: a token's activations, or its key or value under one head
+   */
+  public static TokenQuantization of(float[] row) {
+    float largest = 0;
+    for (float x : row) {
+      largest = Math.max(largest, Math.abs(x)); // NaN wins
+    }
+    byte[] codes = new byte[row.length];
     if (!Float.isFinite(largest)) {
       return new TokenQuantization(codes, Float.NaN);
     }
     float base = Math.max(largest, ActivationFormat.LEAST_LARGEST);
     float inverse = ActivationFormat.MOST / base;
-    for (int c = 0; c < cols; c++) {
+    for (int c = 0; c < row.length; c++) {
       codes[c] = (byte) Math.rint(row[c] * inverse);
     }
     return new TokenQuantization(codes, base / ActivationFormat.MOST);

@@ -2,6 +2,7 @@ package dev.lathe.measure;
 
 import dev.lathe.backend.AttentionShape;
 import dev.lathe.backend.Epilogue;
+import dev.lathe.backend.KvLayer;
 import dev.lathe.backend.Linear;
 import dev.lathe.model.ModelConfig;
 import dev.lathe.tensor.DType;
@@ -55,7 +56,7 @@ public final class Bytes {
         * (F32 * shape.queryKeyValueColumns()
             + F32 * headDim
             + F32 * shape.heads() * headDim
-            + 2L * shape.kvHeads() * headDim * cache.bytes());
+            + 2L * shape.kvHeads() * KvLayer.rowBytes(cache, shape.headDim()));
   }
 
   /**
@@ -71,7 +72,7 @@ public final class Bytes {
               + " its context length, as far as the window reaches")
   public static long attention(AttentionShape shape, long tokens, long cachedTokens, DType cache) {
     return 2 * F32 * tokens * shape.heads() * shape.headDim()
-        + 2L * shape.kvHeads() * shape.headDim() * cache.bytes() * cachedTokens;
+        + 2L * shape.kvHeads() * KvLayer.rowBytes(cache, shape.headDim()) * cachedTokens;
   }
 
   @Metric(name = "bytes of gate", unit = "B", formula = "12 * elements of the output")
@@ -116,9 +117,12 @@ public final class Bytes {
   @Metric(
       name = "bytes of append",
       unit = "B",
-      formula = "tokens * 2 kvHeads * headDim * (4 + bytes of the cache's type)")
+      formula = "tokens * 2 kvHeads * (4 * headDim + headDim as cached)")
   public static long append(long tokens, AttentionShape shape, DType cache) {
-    return tokens * 2 * shape.kvHeads() * shape.headDim() * (F32 + cache.bytes());
+    return tokens
+        * 2
+        * shape.kvHeads()
+        * (F32 * shape.headDim() + KvLayer.rowBytes(cache, shape.headDim()));
   }
 
   @Metric(name = "bytes of gatherRows", unit = "B", formula = "rows * (8 * cols + 4)")
@@ -134,8 +138,10 @@ public final class Bytes {
   @Metric(
       name = "KV bytes per token",
       unit = "B",
-      formula = "2 * layers * kvHeads * headDim * bytes of the cache's type")
+      formula =
+          "2 * layers * kvHeads * headDim * bytes of the cache's type, as INT8 headDim + 4 for"
+              + " headDim")
   public static long keyValuePerToken(ModelConfig config, DType cache) {
-    return config.cacheElementsPerToken() * cache.bytes();
+    return config.cacheBytesPerToken(cache);
   }
 }

@@ -43,11 +43,9 @@ public final class KvCache implements AutoCloseable {
     this.freeCount = pages;
     this.memory = backend.allocateMemory();
     try {
+      long[] shape = KvLayer.shape(dtype, pages, config.kvHeads(), pageSize, config.headDim());
       for (int i = 0; i < config.layers(); i++) {
-        layers.add(
-            new KvLayer(
-                memory.tensor(dtype, pages, config.kvHeads(), pageSize, config.headDim()),
-                memory.tensor(dtype, pages, config.kvHeads(), pageSize, config.headDim())));
+        layers.add(new KvLayer(memory.tensor(dtype, shape), memory.tensor(dtype, shape)));
       }
     } catch (OutOfDeviceMemoryException e) {
       long available = memory.bytes() + e.freeBytes();
@@ -85,7 +83,7 @@ public final class KvCache implements AutoCloseable {
   }
 
   private OutOfDeviceMemoryException tooLarge(ModelConfig config, DType dtype, long available) {
-    long tokenBytes = 2L * config.layers() * config.kvHeads() * config.headDim() * dtype.bytes();
+    long tokenBytes = config.cacheBytesPerToken(dtype);
     long tokens = (long) pages * pageSize;
     return new OutOfDeviceMemoryException(
         ("out of device memory: a KV-cache of %,d tokens in %s needs %,d bytes beside the model, and"

@@ -2,6 +2,8 @@ package dev.lathe.model;
 
 import dev.lathe.backend.Activation;
 import dev.lathe.backend.AttentionShape;
+import dev.lathe.backend.KvLayer;
+import dev.lathe.tensor.DType;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
@@ -124,8 +126,8 @@ public record ModelConfig(
     return gated ? 2L * intermediate : intermediate;
   }
 
-  /** Values that one token leaves in the cache: keys and values of every layer. */
-  public long cacheElementsPerToken() {
-    return 2L * layers * kvHeads * headDim;
+  /** What one token takes of a cache of that type: keys and values of every layer. */
+  public long cacheBytesPerToken(DType type) {
+    return 2L * layers * kvHeads * KvLayer.rowBytes(type, headDim);
   }
 }

@@ -32,9 +32,9 @@ final class AttentionChecks {
   private static final Rounding NONE = (cacheType, shape, pageSize) -> 0;
 
   /** New tokens at the end of a context. */
-  private record Sequence(int context, int newTokens) {}
+  record Sequence(int context, int newTokens) {}
 
-  private record Case(AttentionShape shape, int pageSize, DType type, List<Sequence> sequences) {}
+  record Case(AttentionShape shape, int pageSize, DType type, List<Sequence> sequences) {}
 
   private static final List<List<Sequence>> BATCHES =
       List.of(
@@ -51,17 +51,17 @@ final class AttentionChecks {
               new Sequence(32, 1),
               new Sequence(16, 16)));
 
-  private static List<Case> cases(Backend backend) {
+  static List<Case> cases(List<DType> types) {
     List<Case> cases = new ArrayList<>();
     for (int pageSize : new int[] {1, 16, 32}) {
       for (int[] heads : new int[][] {{2, 2}, {4, 2}, {8, 1}, {16, 2}}) {
         for (int headDim : new int[] {8, 10, 32, 64}) {
           AttentionShape shape = new AttentionShape(heads[0], heads[1], headDim, scale(headDim));
-          add(cases, backend, shape, pageSize);
+          add(cases, types, shape, pageSize);
         }
       }
     }
-    add(cases, backend, new AttentionShape(2, 2, 128, scale(128)), 16);
+    add(cases, types, new AttentionShape(2, 2, 128, scale(128)), 16);
     return cases;
   }
 
@@ -69,7 +69,7 @@ final class AttentionChecks {
    * Windows of one token, shorter and longer than contexts, ends inside pages and at their ends;
    * caps below and above the scores; both; heads of an odd size.
    */
-  private static List<Case> limitedCases(Backend backend) {
+  static List<Case> limitedCases(List<DType> types) {
     int all = AttentionShape.NO_WINDOW;
     float none = AttentionShape.NO_CAP;
     List<Case> cases = new ArrayList<>();
@@ -77,11 +77,11 @@ final class AttentionChecks {
       for (int headDim : new int[] {7, 8, 64}) {
         float scale = scale(headDim);
         for (int window : new int[] {1, 7, 16, 40}) {
-          add(cases, backend, new AttentionShape(4, 2, headDim, scale, window, none), pageSize);
+          add(cases, types, new AttentionShape(4, 2, headDim, scale, window, none), pageSize);
         }
-        add(cases, backend, new AttentionShape(4, 2, headDim, scale, all, 0.7f), pageSize);
-        add(cases, backend, new AttentionShape(3, 1, headDim, scale, all, 50), pageSize);
-        add(cases, backend, new AttentionShape(4, 4, headDim, scale, 16, 2), pageSize);
+        add(cases, types, new AttentionShape(4, 2, headDim, scale, all, 0.7f), pageSize);
+        add(cases, types, new AttentionShape(3, 1, headDim, scale, all, 50), pageSize);
+        add(cases, types, new AttentionShape(4, 4, headDim, scale, 16, 2), pageSize);
       }
     }
     return cases;
@@ -91,17 +91,22 @@ final class AttentionChecks {
     return (float) (1 / Math.sqrt(headDim));
   }
 
-  private static void add(List<Case> cases, Backend backend, AttentionShape shape, int pageSize) {
-    for (DType type : backend.cacheTypes()) {
+  private static void add(List<Case> cases, List<DType> types, AttentionShape shape, int pageSize) {
+    for (DType type : types) {
       for (List<Sequence> batch : BATCHES) {
         cases.add(new Case(shape, pageSize, type, batch));
       }
     }
   }
 
+  /** The types whose rows any backend lays out as the reference does: not codes and scales. */
+  private static List<DType> floating(Backend backend) {
+    return backend.cacheTypes().stream().filter(DType::isFloating).toList();
+  }
+
   /** Keys and values in the cache, bit by bit, and nothing else changed. */
   static void append(Backend backend) {
-    for (Case c : limitedCases(backend)) {
+    for (Case c : limitedCases(floating(backend))) {
       try (Bench bench = new Bench(backend, new SplittableRandom(c.toString().hashCode()));
           Backend reference = new ReferenceBackend()) {
         BatchTensors batch = batch(bench, c);
@@ -122,7 +127,7 @@ final class AttentionChecks {
   }
 
   static void rotateAndAppend(Backend backend) {
-    for (Case c : cases(backend)) {
+    for (Case c : cases(floating(backend))) {
       try (Bench bench = new Bench(backend, new SplittableRandom(c.toString().hashCode()));
           Backend reference = new ReferenceBackend()) {
         BatchTensors batch = batch(bench, c);
@@ -174,7 +179,7 @@ final class AttentionChecks {
   }
 
   static void attention(Backend backend, Rounding rounding) {
-    attention(backend, cases(backend), rounding);
+    attention(backend, cases(floating(backend)), rounding);
   }
 
   static void limitedAttention(Backend backend) {
@@ -182,7 +187,7 @@ final class AttentionChecks {
   }
 
   static void limitedAttention(Backend backend, Rounding rounding) {
-    attention(backend, limitedCases(backend), rounding);
+    attention(backend, limitedCases(floating(backend)), rounding);
   }
 
   private static void attention(Backend backend, List<Case> cases, Rounding rounding) {
@@ -221,9 +226,9 @@ final class AttentionChecks {
     }
   }
 
-  private static KvLayer cache(Bench bench, Case c) {
+  static KvLayer cache(Bench bench, Case c) {
     long pages = pages(c) + 3L;
-    long[] shape = {pages, c.shape.kvHeads(), c.pageSize, c.shape.headDim()};
+    long[] shape = KvLayer.shape(c.type, pages, c.shape.kvHeads(), c.pageSize, c.shape.headDim());
     return new KvLayer(bench.empty(c.type, shape), bench.empty(c.type, shape));
   }
 
@@ -238,7 +243,7 @@ final class AttentionChecks {
   }
 
   /** Pages in no order, three of them nobody's. */
-  private static BatchTensors batch(Bench bench, Case c) {
+  static BatchTensors batch(Bench bench, Case c) {
     List<Integer> free = new ArrayList<>(IntStream.range(0, pages(c) + 3).boxed().toList());
     Collections.shuffle(free, new Random(bench.random.nextLong()));
     List<Integer> positions = new ArrayList<>();
@@ -271,7 +276,7 @@ final class AttentionChecks {
         bench.integers(0));
   }
 
-  private static Tensor integers(Bench bench, List<Integer> values) {
+  static Tensor integers(Bench bench, List<Integer> values) {
     return bench.integers(values.stream().mapToInt(Integer::intValue).toArray());
   }
 

@@ -1,5 +1,6 @@
 package dev.lathe.backend;
 
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import static org.junit.jupiter.api.DynamicTest.dynamicTest;
 
 import dev.lathe.tensor.DType;
@@ -41,6 +42,12 @@ public abstract class BackendConformance {
    * How much the backend rounds queries and probabilities beside a cache of this type and shape.
    */
   protected double attentionRounding(DType cacheType, AttentionShape shape, int pageSize) {
+    return 0;
+  }
+
+  /** What the backend's attention over an INT8 cache adds to the error of F32. */
+  protected double int8AttentionError(
+      AttentionShape shape, int pageSize, double largestScore, double largestValue) {
     return 0;
   }
 
@@ -117,6 +124,18 @@ public abstract class BackendConformance {
   @Test
   void append() {
     AttentionChecks.append(backend);
+  }
+
+  @Test
+  void attentionOverInt8() {
+    assumeTrue(backend.cacheTypes().contains(DType.I8), "no INT8 cache");
+    Int8CacheChecks.attention(backend, this::int8AttentionError);
+  }
+
+  @Test
+  void rotateAndAppendAsInt8() {
+    assumeTrue(backend.cacheTypes().contains(DType.I8), "no INT8 cache");
+    Int8CacheChecks.rotateAndAppend(backend, this::int8AttentionError);
   }
 
   @TestFactory

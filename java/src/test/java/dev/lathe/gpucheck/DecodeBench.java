@@ -10,6 +10,7 @@ import dev.lathe.generate.Generation;
 import dev.lathe.generate.GenerationRequest;
 import dev.lathe.model.Decoder;
 import dev.lathe.model.ModelConfig;
+import dev.lathe.tensor.DType;
 import dev.lathe.tokenize.Tokenizer;
 import dev.lathe.tokenize.Tokenizers;
 import java.nio.file.Path;
@@ -91,7 +92,7 @@ public final class DecodeBench {
     long row = 2L * config.hidden();
     long weights =
         config.tiedEmbedding() ? weightBytes : weightBytes - row * (config.vocabulary() - 1);
-    long keysAndValues = 2L * config.cacheElementsPerToken() * (PROMPT + tokens / 2);
+    long keysAndValues = config.cacheBytesPerToken(DType.BF16) * (PROMPT + tokens / 2);
     return weights + keysAndValues;
   }
 }

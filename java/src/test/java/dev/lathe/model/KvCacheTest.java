@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lathe.backend.reference.ReferenceBackend;
+import dev.lathe.tensor.DType;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -86,9 +87,14 @@ class KvCacheTest {
 
   @Test
   void itsBytesAreThoseOfItsPages() {
-    long perToken = decoder.config().cacheElementsPerToken() * 4;
+    long perToken = decoder.config().cacheBytesPerToken(DType.F32);
     assertThat(perToken).isEqualTo(2L * 2 * 2 * 10 * 4);
     assertThat(cache.bytes()).isEqualTo(20 * perToken);
+    long asInt8 = decoder.config().cacheBytesPerToken(DType.I8);
+    assertThat(asInt8).isEqualTo(2L * 2 * 2 * (10 + 4));
+    try (KvCache int8 = decoder.newCache(5, 4, DType.I8)) {
+      assertThat(int8.bytes()).isEqualTo(20 * asInt8);
+    }
   }
 
   @Test

@@ -3,8 +3,8 @@ package dev.lathe.backend.cpu;
 import dev.lathe.backend.AttentionShape;
 import dev.lathe.backend.BatchTensors;
 import dev.lathe.backend.KvLayer;
+import dev.lathe.backend.KvRows;
 import dev.lathe.tensor.DType;
-import dev.lathe.tensor.Floats;
 import dev.lathe.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -113,16 +113,18 @@ final class Nd4jAttention {
   private INDArray gather(Tensor pages, int head, int context, int firstBlock) {
     int headDim = shape.headDim();
     float[] dense = new float[context * headDim];
+    float[] row = new float[headDim];
     for (int start = 0, block = firstBlock; start < context; start += cache.pageSize(), block++) {
       long page = index(batch.blocks(), block);
-      long from = ((page * cache.kvHeads() + head) * cache.pageSize()) * headDim;
-      int count = Math.min(cache.pageSize(), context - start) * headDim;
+      int rows = Math.min(cache.pageSize(), context - start);
       if (pages.dtype() == DType.F32) {
-        MemorySegment.copy(pages.memory(), FLOAT, from * 4, dense, start * headDim, count);
-      } else {
-        for (int i = 0; i < count; i++) {
-          dense[start * headDim + i] = Floats.get(pages.memory(), pages.dtype(), from + i);
-        }
+        long from = ((page * cache.kvHeads() + head) * cache.pageSize()) * headDim;
+        MemorySegment.copy(pages.memory(), FLOAT, from * 4, dense, start * headDim, rows * headDim);
+        continue;
+      }
+      for (int r = 0; r < rows; r++) {
+        KvRows.read(cache, pages, page, head, r, row);
+        System.arraycopy(row, 0, dense, (start + r) * headDim, headDim);
       }
     }
     return Nd4j.createFromArray(dense).reshape('c', context, headDim);

@@ -9,11 +9,11 @@ import dev.lathe.backend.DeviceMemory;
 import dev.lathe.backend.Epilogue;
 import dev.lathe.backend.HostInfo;
 import dev.lathe.backend.KvLayer;
+import dev.lathe.backend.KvRows;
 import dev.lathe.backend.Linear;
 import dev.lathe.backend.TokenQuantization;
 import dev.lathe.error.BackendUnusableException;
 import dev.lathe.tensor.DType;
-import dev.lathe.tensor.Floats;
 import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Weight;
 import dev.lathe.tensor.WeightRows;
@@ -268,18 +268,16 @@ public final class Nd4jBackend extends HostBackend {
       Tensor qkv, long start, AttentionShape shape, KvLayer cache, int slot) {
     int headDim = shape.headDim();
     long page = slot / cache.pageSize();
-    long line = slot % cache.pageSize();
+    int line = slot % cache.pageSize();
     long keys = start + (long) shape.heads() * headDim;
     long values = keys + (long) shape.kvHeads() * headDim;
+    float[] row = new float[headDim];
     for (int head = 0; head < shape.kvHeads(); head++) {
-      long to = ((page * cache.kvHeads() + head) * cache.pageSize() + line) * headDim;
-      for (int i = 0; i < headDim; i++) {
-        long column = (long) head * headDim + i;
-        float key = qkv.memory().get(FLOAT, (keys + column) * 4);
-        float value = qkv.memory().get(FLOAT, (values + column) * 4);
-        Floats.set(cache.keys().memory(), cache.keys().dtype(), to + i, key);
-        Floats.set(cache.values().memory(), cache.values().dtype(), to + i, value);
-      }
+      long column = (long) head * headDim;
+      MemorySegment.copy(qkv.memory(), FLOAT, (keys + column) * 4, row, 0, headDim);
+      KvRows.write(cache, cache.keys(), page, head, line, row);
+      MemorySegment.copy(qkv.memory(), FLOAT, (values + column) * 4, row, 0, headDim);
+      KvRows.write(cache, cache.values(), page, head, line, row);
     }
   }
 
@@ -404,7 +402,7 @@ public final class Nd4jBackend extends HostBackend {
 
   @Override
   public List<DType> cacheTypes() {
-    return List.of(DType.F32, DType.F16);
+    return List.of(DType.F32, DType.F16, DType.I8);
   }
 
   /** Every operation is done when it returns. */

@@ -31,8 +31,7 @@ final class KvCopyKernels {
   static long pageBytes(KvLayer layer) {
     return (long) layer.kvHeads()
         * layer.pageSize()
-        * layer.headDim()
-        * layer.keys().dtype().bytes();
+        * KvLayer.rowBytes(layer.type(), layer.headDim());
   }
 
   /**

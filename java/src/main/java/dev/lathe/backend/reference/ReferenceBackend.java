@@ -12,6 +12,7 @@ import dev.lathe.backend.Epilogue;
 import dev.lathe.backend.HostInfo;
 import dev.lathe.backend.HostMemory;
 import dev.lathe.backend.KvLayer;
+import dev.lathe.backend.KvRows;
 import dev.lathe.backend.Linear;
 import dev.lathe.backend.TokenQuantization;
 import dev.lathe.tensor.DType;
@@ -179,15 +180,21 @@ public final class ReferenceBackend implements Backend {
     int headDim = shape.headDim();
     long keyColumns = (long) shape.heads() * headDim;
     long valueColumns = keyColumns + (long) shape.kvHeads() * headDim;
+    float[] row = new float[headDim];
     for (long t = 0; t < batch.tokenCount(); t++) {
       int slot = index(batch.slots(), t);
       for (int head = 0; head < shape.kvHeads(); head++) {
-        long cached = row(cache, slot / cache.pageSize(), head, slot % cache.pageSize());
+        int page = slot / cache.pageSize();
+        int line = slot % cache.pageSize();
+        long column = (long) head * headDim;
         for (int i = 0; i < headDim; i++) {
-          long column = (long) head * headDim + i;
-          set(cache.keys(), cached + i, get(qkv, t, keyColumns + column));
-          set(cache.values(), cached + i, get(qkv, t, valueColumns + column));
+          row[i] = (float) get(qkv, t, keyColumns + column + i);
         }
+        KvRows.write(cache, cache.keys(), page, head, line, row);
+        for (int i = 0; i < headDim; i++) {
+          row[i] = (float) get(qkv, t, valueColumns + column + i);
+        }
+        KvRows.write(cache, cache.values(), page, head, line, row);
       }
     }
   }
@@ -250,15 +257,15 @@ public final class ReferenceBackend implements Backend {
     int kvHead = head / (shape.heads() / shape.kvHeads());
     int first = shape.firstVisible(visible);
 
-    long[] cached = new long[visible];
+    float[] row = new float[headDim];
     double[] probabilities = new double[visible];
     double largest = Double.NEGATIVE_INFINITY;
     for (int j = first; j < visible; j++) {
       int page = index(pages, j / cache.pageSize());
-      cached[j] = row(cache, page, kvHead, j % cache.pageSize());
+      KvRows.read(cache, cache.keys(), page, kvHead, j % cache.pageSize(), row);
       double dot = 0;
       for (int i = 0; i < headDim; i++) {
-        dot += get(qkv, token, firstColumn + i) * get(cache.keys(), cached[j] + i);
+        dot += get(qkv, token, firstColumn + i) * row[i];
       }
       probabilities[j] = ReferenceRows.cap(dot * shape.scale(), shape.softCap());
       largest = Math.max(largest, probabilities[j]);
@@ -268,12 +275,16 @@ public final class ReferenceBackend implements Backend {
       probabilities[j] = Math.exp(probabilities[j] - largest);
       total += probabilities[j];
     }
-    for (int i = 0; i < headDim; i++) {
-      double sum = 0;
-      for (int j = first; j < visible; j++) {
-        sum += probabilities[j] * get(cache.values(), cached[j] + i);
+    double[] sums = new double[headDim];
+    for (int j = first; j < visible; j++) {
+      int page = index(pages, j / cache.pageSize());
+      KvRows.read(cache, cache.values(), page, kvHead, j % cache.pageSize(), row);
+      for (int i = 0; i < headDim; i++) {
+        sums[i] += probabilities[j] * row[i];
       }
-      set(out, token, firstColumn + i, sum / total);
+    }
+    for (int i = 0; i < headDim; i++) {
+      set(out, token, firstColumn + i, sums[i] / total);
     }
   }
 
@@ -392,18 +403,12 @@ public final class ReferenceBackend implements Backend {
 
   @Override
   public List<DType> cacheTypes() {
-    return List.of(DType.F32, DType.F16);
+    return List.of(DType.F32, DType.F16, DType.I8);
   }
 
   @Override
   public void close() {
     // Holds nothing.
-  }
-
-  /** Where in a layer's keys (and values) the row of one token and head starts. */
-  private static long row(KvLayer cache, int page, int kvHead, int rowOfPage) {
-    long rows = ((long) page * cache.kvHeads() + kvHead) * cache.pageSize() + rowOfPage;
-    return rows * cache.headDim();
   }
 
   private static int index(Tensor indices, long i) {
