@@ -1,6 +1,7 @@
 package dev.lathe.checkpoint;
 
 import dev.lathe.error.InvalidInputException;
+import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Weight;
 import java.io.IOException;
@@ -53,6 +54,14 @@ public interface Checkpoint extends AutoCloseable {
 
   /** {@code config.json}, as it is. */
   ObjectNode config();
+
+  /**
+   * The type that the model asks its keys and values to be kept in; empty where it leaves that to
+   * whoever runs it.
+   */
+  default Optional<DType> cacheType() {
+    return Optional.empty();
+  }
 
   /** A file that came with the weights, {@code tokenizer.json} for one. */
   Optional<Path> file(String name);

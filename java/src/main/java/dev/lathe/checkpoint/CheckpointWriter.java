@@ -62,6 +62,7 @@ public final class CheckpointWriter {
   private final Map<String, byte[]> made = new LinkedHashMap<>();
 
   private final Set<String> int8Activations = new LinkedHashSet<>();
+  private boolean int8Cache;
   private ObjectNode config;
   private Lineage lineage = Lineage.NONE;
 
@@ -94,6 +95,15 @@ public final class CheckpointWriter {
    */
   public CheckpointWriter int8Activations(String module) {
     int8Activations.add(module);
+    return this;
+  }
+
+  /**
+   * Says of the model that its keys and values are to be kept as INT8. Where the configuration said
+   * so before, it need not be said again.
+   */
+  public CheckpointWriter int8Cache() {
+    int8Cache = true;
     return this;
   }
 
@@ -156,7 +166,7 @@ public final class CheckpointWriter {
     byte[] configJson =
         StrictJson.mapper()
             .writerWithDefaultPrettyPrinter()
-            .writeValueAsBytes(StorageRecord.into(config, infos, int8Activations));
+            .writeValueAsBytes(StorageRecord.into(config, infos, int8Activations, int8Cache));
     byte[] lineageJson = LineageJson.write(lineage);
     try (OutputFolder output = OutputFolder.begin(folder)) {
       long needed = layout.fileBytes() + configJson.length + lineageJson.length + copiedBytes();

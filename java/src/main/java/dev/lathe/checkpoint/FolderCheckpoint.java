@@ -1,6 +1,7 @@
 package dev.lathe.checkpoint;
 
 import dev.lathe.error.InvalidInputException;
+import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
 import dev.lathe.tensor.Weight;
 import java.lang.foreign.Arena;
@@ -29,6 +30,7 @@ final class FolderCheckpoint implements Checkpoint {
   private final Map<String, Weight> weights = new ConcurrentHashMap<>();
   private final WeightReader weightReader;
   private final Lineage lineage;
+  private final Optional<DType> cacheType;
   private String hash;
 
   FolderCheckpoint(
@@ -60,13 +62,11 @@ final class FolderCheckpoint implements Checkpoint {
       located.forEach((name, at) -> fileOf.put(name, fileName(at.file())));
       i.check(fileOf);
     });
+    String record = folder.resolve(Checkpoints.CONFIG).toString();
+    this.cacheType = StorageRecord.cacheType(record, config);
     this.weightReader =
         new WeightReader(
-            tensors,
-            this::tensor,
-            StorageRecord.int8Activations(folder.resolve(Checkpoints.CONFIG).toString(), config),
-            arena,
-            where());
+            tensors, this::tensor, StorageRecord.int8Activations(record, config), arena, where());
     Path lineageFile = folder.resolve(LineageJson.NAME);
     this.lineage = Files.exists(lineageFile) ? LineageJson.read(lineageFile) : Lineage.NONE;
   }
@@ -119,6 +119,11 @@ final class FolderCheckpoint implements Checkpoint {
   @Override
   public ObjectNode config() {
     return config.deepCopy();
+  }
+
+  @Override
+  public Optional<DType> cacheType() {
+    return cacheType;
   }
 
   @Override

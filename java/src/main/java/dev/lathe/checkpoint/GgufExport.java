@@ -67,6 +67,8 @@ final class GgufExport {
     }
     tokenizer(metadata).ifPresent(notes::add);
     activations().ifPresent(notes::add);
+    in.cacheType()
+        .ifPresent(_ -> notes.add("a GGUF file doesn't say that keys and values are INT8 (kv8)"));
     Lineage lineage = Conversion.lineage(in, "convert gguf", type, tool);
     metadata.string(
         GgufCheckpoint.LINEAGE, new String(LineageJson.write(lineage), StandardCharsets.UTF_8));

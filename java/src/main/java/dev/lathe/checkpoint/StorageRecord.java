@@ -8,8 +8,8 @@ import java.util.Collection;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
@@ -30,12 +30,17 @@ import tools.jackson.databind.node.ObjectNode;
  * <p>Whether the activations of an INT8 module are INT8 too ({@link ActivationFormat}) is said here
  * alone: by compressed-tensors' {@code input_activations} (8 bits, symmetric, dynamic, by token),
  * else by the list {@code lathe.int8_activations}.
+ *
+ * <p>That keys and values are to be kept as INT8 is {@code lathe.kv_cache}, which says nothing of
+ * the weights: beside plain ones it stands alone, and engines that do not know it read the model as
+ * before. It stays, whatever becomes of the weights.
  */
 final class StorageRecord {
   private static final String QUANTIZATION = "quantization_config";
   private static final String LATHE = "lathe";
   private static final String HEAD = "lm_head";
   private static final String INT8_ACTIVATIONS = "int8_activations";
+  private static final String KV_CACHE = "kv_cache";
 
   private StorageRecord() {}
 
@@ -44,12 +49,17 @@ final class StorageRecord {
 
   /**
    * A copy of the configuration, with the record of these tensors instead of any older one. What
-   * the older one said of activations stays true of modules that are still INT8.
+   * the older one said of activations stays true of modules that are still INT8, and what it said
+   * of keys and values stays true.
    *
    * @param int8Activations modules of which it becomes true
+   * @param int8Cache whether it becomes true of keys and values
    */
   static ObjectNode into(
-      ObjectNode config, List<TensorInfo> infos, Collection<String> int8Activations) {
+      ObjectNode config,
+      List<TensorInfo> infos,
+      Collection<String> int8Activations,
+      boolean int8Cache) {
     Map<String, TensorInfo> byName = new LinkedHashMap<>();
     infos.forEach(info -> byName.put(info.name(), info));
     Map<String, Integer> formats = new TreeMap<>();
@@ -74,7 +84,17 @@ final class StorageRecord {
     }
     ObjectNode result = config.deepCopy();
     result.remove(List.of(QUANTIZATION, LATHE));
-    if (int8.isEmpty() && !bitmaps) {
+    boolean cached = int8Cache || cacheType("", config).isPresent();
+    boolean plainWeights = int8.isEmpty() && !bitmaps;
+    if (plainWeights && !cached) {
+      return result;
+    }
+    ObjectNode lathe = StrictJson.mapper().createObjectNode().put("format_version", 1);
+    if (cached) {
+      lathe.put(KV_CACHE, DType.I8.label());
+    }
+    if (plainWeights) {
+      result.set(LATHE, lathe);
       return result;
     }
     Predicate<String> before = int8Activations("", config);
@@ -96,10 +116,11 @@ final class StorageRecord {
         compatible
             ? compressedTensors(int8.values().iterator().next(), plain, !activations.isEmpty())
             : StrictJson.mapper().createObjectNode().put("quant_method", LATHE));
-    ObjectNode weights = result.putObject(LATHE).put("format_version", 1).putObject("weights");
+    result.set(LATHE, lathe);
+    ObjectNode weights = lathe.putObject("weights");
     formats.forEach(weights::put);
     if (!compatible && !activations.isEmpty()) {
-      ArrayNode names = ((ObjectNode) result.get(LATHE)).putArray(INT8_ACTIVATIONS);
+      ArrayNode names = lathe.putArray(INT8_ACTIVATIONS);
       activations.forEach(names::add);
     }
     return result;
@@ -144,6 +165,25 @@ final class StorageRecord {
     return plain && isInt8ByToken(groups.getFirst().path("input_activations"))
         ? module -> !ignored.contains(module) && !isEmbedding(module)
         : _ -> false;
+  }
+
+  /**
+   * The type that a configuration asks keys and values to be kept in; empty where it doesn't say.
+   *
+   * @param where for messages
+   * @throws InvalidInputException if it asks for a type that there is no record of
+   */
+  static Optional<DType> cacheType(String where, ObjectNode config) {
+    JsonNode type = config.path(LATHE).path(KV_CACHE);
+    if (type.isMissingNode()) {
+      return Optional.empty();
+    }
+    if (!type.asString("").equals(DType.I8.label())) {
+      throw new InvalidInputException(
+          "%s: %s.%s is %s; allowed: \"%s\", or no such key, which leaves the type of keys and values to the backend"
+              .formatted(where, LATHE, KV_CACHE, type, DType.I8.label()));
+    }
+    return Optional.of(DType.I8);
   }
 
   private static boolean isLinear(JsonNode targets) {
@@ -222,6 +262,6 @@ final class StorageRecord {
   }
 
   private static String typeName(TensorInfo info) {
-    return info.dtype() == DType.I8 ? "int8" : info.dtype().name().toLowerCase(Locale.ROOT);
+    return info.dtype().label();
   }
 }

@@ -2,6 +2,7 @@ package dev.lathe.tensor;
 
 import dev.lathe.error.InvalidInputException;
 import java.util.Arrays;
+import java.util.Locale;
 
 /** Element types; the names are those of the safetensors format. */
 public enum DType {
@@ -25,6 +26,11 @@ public enum DType {
   /** Bytes an element takes. */
   public int bytes() {
     return bytes;
+  }
+
+  /** As configurations and command lines write it: {@code bf16}, {@code int8}. */
+  public String label() {
+    return this == I8 ? "int8" : name().toLowerCase(Locale.ROOT);
   }
 
   public boolean isFloating() {

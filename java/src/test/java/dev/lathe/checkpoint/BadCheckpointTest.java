@@ -194,6 +194,9 @@ class BadCheckpointTest {
         Arguments.of("{\"a\": 1", new String[] {"line 1, column"}),
         Arguments.of("[1]", new String[] {"must hold a JSON object", "array"}),
         Arguments.of("{} {}", new String[] {"no valid JSON"}),
+        Arguments.of(
+            "{\"lathe\": {\"kv_cache\": \"fp8\"}}",
+            new String[] {"lathe.kv_cache is \"fp8\"", "allowed: \"int8\""}),
         Arguments.of("{\"a\": \"\u0001\"}", new String[] {"no valid JSON"}));
   }
 

@@ -34,7 +34,7 @@ class StorageRecordTest {
     List<TensorInfo> infos = new ArrayList<>();
     modules.forEach(infos::addAll);
     infos.add(TensorInfo.of("model.norm.weight", DType.F32, 8));
-    return StorageRecord.into(CONFIG, infos, List.of());
+    return StorageRecord.into(CONFIG, infos, List.of(), false);
   }
 
   @Test
@@ -115,7 +115,7 @@ class StorageRecordTest {
   private static ObjectNode into(
       ObjectNode config, List<String> int8Activations, List<List<TensorInfo>> modules) {
     return StorageRecord.into(
-        config, modules.stream().flatMap(List::stream).toList(), int8Activations);
+        config, modules.stream().flatMap(List::stream).toList(), int8Activations, false);
   }
 
   @Test
@@ -204,6 +204,51 @@ class StorageRecordTest {
       assertThatThrownBy(() -> StorageRecord.int8Activations("m/config.json", config))
           .isInstanceOf(InvalidInputException.class)
           .hasMessage("m/config.json: lathe.int8_activations must be a list of names of modules");
+    }
+  }
+
+  @Test
+  void anInt8CacheIsSaidBesideWhateverTheWeightsAre() {
+    List<TensorInfo> plain = WeightFormat.dense("model.layers.0.mlp.up_proj", 4, 8, DType.BF16);
+    ObjectNode cached = StorageRecord.into(CONFIG, plain, List.of(), true);
+    // Other engines read plain weights as before.
+    assertThat(cached.propertyNames()).containsExactlyInAnyOrder("model_type", "lathe");
+    assertThat(cached.get("lathe"))
+        .isEqualTo(StrictJson.mapper().readTree("{\"format_version\": 1, \"kv_cache\": \"int8\"}"));
+    assertThat(StorageRecord.cacheType("config.json", cached)).contains(DType.I8);
+    assertThat(StorageRecord.cacheType("config.json", CONFIG)).isEmpty();
+    // Nobody has to say it again.
+    ObjectNode quantized = into(cached, List.of(), List.of(EMBEDDING, UP));
+    assertThat(method(quantized)).isEqualTo("compressed-tensors");
+    assertThat(quantized.get("lathe"))
+        .isEqualTo(
+            StrictJson.mapper()
+                .readTree(
+                    """
+                    {"format_version": 1, "kv_cache": "int8", "weights": {"bf16": 1, "int8": 1}}
+                    """));
+    assertThat(into(quantized, List.of(), List.of(plain))).isEqualTo(cached);
+    ObjectNode listed =
+        StorageRecord.into(
+            CONFIG,
+            Stream.of(UP, DOWN).flatMap(List::stream).toList(),
+            List.of("model.layers.0.mlp.up_proj"),
+            true);
+    assertThat(listed.get("lathe").propertyNames())
+        .containsExactlyInAnyOrder("format_version", "kv_cache", "weights", "int8_activations");
+  }
+
+  @Test
+  void anotherCacheIsRefusedWithWhatIsAllowed() {
+    for (String type : List.of("\"fp8\"", "\"INT8\"", "8", "true", "null", "{}", "[\"int8\"]")) {
+      ObjectNode config =
+          (ObjectNode)
+              StrictJson.mapper().readTree("{\"lathe\": {\"kv_cache\": %s}}".formatted(type));
+      assertThatThrownBy(() -> StorageRecord.cacheType("m/config.json", config))
+          .isInstanceOf(InvalidInputException.class)
+          .hasMessage(
+              "m/config.json: lathe.kv_cache is %s; allowed: \"int8\", or no such key, which leaves the type of keys and values to the backend"
+                  .formatted(type));
     }
   }
 
