@@ -26,6 +26,7 @@ final class EvalCommand implements Callable<Integer> {
   @ParentCommand private Lathe lathe;
   @Mixin private ModelOption model;
   @Mixin private HardwareOptions hardware;
+  @Mixin private CacheTypeOption cacheType;
   @Mixin private JsonOption output;
 
   @Option(
@@ -77,11 +78,11 @@ final class EvalCommand implements Callable<Integer> {
     } else {
       options = new EvalText.Options(Optional.ofNullable(separator), most);
     }
-    try (OpenModel open = OpenModel.load(candidate, hardware);
+    try (OpenModel open = OpenModel.load(candidate, hardware, cacheType);
         Progress progress = new Progress(lathe.console())) {
       EvalOutput result = measure(open, basePath, options, progress);
       if (output.json) {
-        Json.print(result.json(), lathe.console().out());
+        Json.print(result.json().put("kv_cache_type", open.cacheType()), lathe.console().out());
       } else {
         result.print(lathe.console().out());
       }

@@ -25,6 +25,7 @@ final class GenerateCommand implements Callable<Integer> {
   @ParentCommand private Lathe lathe;
   @Mixin private ModelOption model;
   @Mixin private HardwareOptions hardware;
+  @Mixin private CacheTypeOption cacheType;
   @Mixin private JsonOption output;
 
   @Option(
@@ -141,14 +142,14 @@ final class GenerateCommand implements Callable<Integer> {
     HardwareOptions.atLeast("--max-tokens", maxTokens, 1);
     Conversation conversation = new Conversation(chat, system, prompts);
     int together = batch == null ? prompts.size() : HardwareOptions.batch(batch);
-    try (OpenModel open = OpenModel.load(model.path(), hardware)) {
+    try (OpenModel open = OpenModel.load(model.path(), hardware, cacheType)) {
       List<GenerationRequest> requests =
           requests(conversation.tokens(open), Math.max(together, prompts.size()), sampling);
       List<Generation> generations = run(open, requests, together);
       GenerationOutput result =
           new GenerationOutput(generations, open.backendName(), open.reason());
       if (output.json) {
-        Json.print(result.json(), lathe.console().out());
+        Json.print(result.json().put("kv_cache_type", open.cacheType()), lathe.console().out());
       } else {
         if (requests.size() > 1) {
           result.printTexts(lathe.console().out());

@@ -19,22 +19,25 @@ import java.nio.file.Path;
 record OpenModel(Checkpoint checkpoint, Tokenizer tokenizer, OpenedBackend opened, Decoder decoder)
     implements AutoCloseable {
 
-  /** Opens a model on the backend that the options ask for. */
-  static OpenModel load(Path model, HardwareOptions hardware) {
+  /** Opens a model on the backend, and with the keys and values, that the options ask for. */
+  static OpenModel load(Path model, HardwareOptions hardware, CacheTypeOption cacheType) {
+    cacheType.asked();
     try (Unwinding opening = new Unwinding()) {
       Checkpoint checkpoint = opening.keep(Checkpoints.open(model));
       Tokenizer tokenizer = opening.keep(Tokenizers.load(checkpoint));
       OpenedBackend opened =
           opening.keep(
               Backends.open(hardware.backend(), hardware.threads(), hardware.cpuKernels()));
-      Decoder decoder = opening.keep(CheckedModel.load(checkpoint, opened.backend()));
+      Decoder decoder =
+          opening.keep(
+              CheckedModel.load(checkpoint, opened.backend(), cacheType.on(opened.backend())));
       CheckedModel.requireVocabulary(checkpoint, decoder, tokenizer);
       opening.succeeded();
       return new OpenModel(checkpoint, tokenizer, opened, decoder);
     }
   }
 
-  /** Another model on the same backend. */
+  /** Another model on the same backend, with keys and values as it asks for itself. */
   Second beside(Path model) {
     try (Unwinding opening = new Unwinding()) {
       Checkpoint other = opening.keep(Checkpoints.open(model));
@@ -46,6 +49,11 @@ record OpenModel(Checkpoint checkpoint, Tokenizer tokenizer, OpenedBackend opene
 
   String backendName() {
     return opened.backend().name();
+  }
+
+  /** What the model's keys and values are kept as: {@code bf16}, {@code int8}. */
+  String cacheType() {
+    return decoder.cacheType().label();
   }
 
   String reason() {

@@ -34,6 +34,7 @@ final class ProfileCommand implements Callable<Integer> {
   @ParentCommand private Lathe lathe;
   @Mixin private ModelOption model;
   @Mixin private HardwareOptions hardware;
+  @Mixin private CacheTypeOption cacheType;
   @Mixin private JsonOption output;
 
   @Option(
@@ -79,7 +80,7 @@ final class ProfileCommand implements Callable<Integer> {
   @Override
   public Integer call() {
     HardwareOptions.batch(batch);
-    try (OpenModel open = OpenModel.load(model.path(), hardware)) {
+    try (OpenModel open = OpenModel.load(model.path(), hardware, cacheType)) {
       Profiler.Options options = options(open);
       if (out == null) {
         print(open, measure(open, options).result());

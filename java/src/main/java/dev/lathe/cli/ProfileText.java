@@ -25,11 +25,12 @@ final class ProfileText {
   void print(ProfileResult result) {
     Profile profile = result.profile();
     print(
-        "%,d parameters; %,d bytes of weights, %,d of activations, %,d of KV-cache a token",
+        "%,d parameters; %,d bytes of weights, %,d of activations, %,d of KV-cache (%s) a token",
         profile.params(),
         profile.weightsBytes(),
         profile.activationBytes(),
-        profile.kvBytesPerToken());
+        profile.kvBytesPerToken(),
+        profile.kvCacheType());
     ceilings(profile);
     for (Profile.Phase phase : profile.phases()) {
       operations(profile, phase);

@@ -5,7 +5,9 @@ import dev.lathe.checkpoint.Checkpoint;
 import dev.lathe.checkpoint.CheckpointValidation;
 import dev.lathe.error.InvalidInputException;
 import dev.lathe.model.Decoder;
+import dev.lathe.tensor.DType;
 import dev.lathe.tokenize.Tokenizer;
+import java.util.Optional;
 
 /** What a model from a user is checked for before anything is computed from it. */
 public final class CheckedModel {
@@ -17,8 +19,17 @@ public final class CheckedModel {
    * @throws InvalidInputException as {@link Decoder#load}, or if a weight is NaN or infinite
    */
   public static Decoder load(Checkpoint checkpoint, Backend backend) {
+    return load(checkpoint, backend, Optional.empty());
+  }
+
+  /**
+   * The same with keys and values in a given type.
+   *
+   * @param cacheType as of {@link Decoder#load(Checkpoint, Backend, Optional)}
+   */
+  public static Decoder load(Checkpoint checkpoint, Backend backend, Optional<DType> cacheType) {
     CheckpointValidation.requireFinite(checkpoint);
-    return Decoder.load(checkpoint, backend);
+    return Decoder.load(checkpoint, backend, cacheType);
   }
 
   /**

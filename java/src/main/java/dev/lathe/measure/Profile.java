@@ -15,7 +15,8 @@ import java.util.OptionalLong;
  * @param params weights, a tied matrix counted once
  * @param flops of the whole request that was profiled: prefill and every decode step
  * @param weightsBytes as resident on the device
- * @param kvBytesPerToken that a token leaves in the cache
+ * @param kvCacheType what keys and values are kept as: {@code bf16}, {@code int8}
+ * @param kvBytesPerToken that a token leaves in the cache, scales included
  * @param activationBytes as allocated for the largest step
  * @param ridgeFlopsPerByte arithmetic intensity at which the two ceilings meet
  * @param ops by phase, the one that takes longest first
@@ -30,6 +31,7 @@ public record Profile(
     long params,
     long flops,
     long weightsBytes,
+    String kvCacheType,
     long kvBytesPerToken,
     long activationBytes,
     Ceilings ceilings,

@@ -184,6 +184,7 @@ public final class Profiler {
             Flops.params(decoder.weights()),
             phases.stream().mapToLong(Phase::flops).sum(),
             decoder.weightBytes(),
+            cacheType.label(),
             facts.kvBytesPerToken(),
             activationBytes,
             ceilings,

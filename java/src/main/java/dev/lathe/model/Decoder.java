@@ -41,8 +41,7 @@ public final class Decoder implements AutoCloseable {
   private final DecoderWeights weights;
   private final long weightBytes;
 
-  /** Of the checkpoint, before its matrices were quantized. */
-  private final DType storedType;
+  private final DType cacheType;
 
   private final DeviceMemory memory;
   private final HostMemory copies;
@@ -53,14 +52,14 @@ public final class Decoder implements AutoCloseable {
       Backend backend,
       DecoderWeights weights,
       long weightBytes,
-      DType storedType,
+      DType cacheType,
       DeviceMemory memory,
       HostMemory copies) {
     this.config = config;
     this.backend = backend;
     this.weights = weights;
     this.weightBytes = weightBytes;
-    this.storedType = storedType;
+    this.cacheType = cacheType;
     this.memory = memory;
     this.copies = copies;
     this.workspace = new Workspace(backend, config);
@@ -70,9 +69,21 @@ public final class Decoder implements AutoCloseable {
    * Checks a checkpoint and makes its weights resident on the backend.
    *
    * @throws InvalidInputException if the configuration is wrong, a tensor is missing, or its shape
-   *     is not what the configuration says
+   *     is not what the configuration says; or if the model asks for a type of keys and values that
+   *     the backend doesn't keep
    */
   public static Decoder load(Checkpoint checkpoint, Backend backend) {
+    return load(checkpoint, backend, Optional.empty());
+  }
+
+  /**
+   * The same with keys and values in a given type.
+   *
+   * @param asked one of {@link Backend#cacheTypes()}; empty for what the model asks for, and where
+   *     it asks for nothing, what the backend prefers for it
+   */
+  public static Decoder load(Checkpoint checkpoint, Backend backend, Optional<DType> asked) {
+    Optional<DType> cacheType = CacheTypes.wanted(asked, checkpoint, backend);
     String where = checkpoint.path() + ": config.json";
     ModelConfig config =
         GenerationConfig.complete(ModelConfig.parse(checkpoint.config(), where), checkpoint);
@@ -90,7 +101,13 @@ public final class Decoder implements AutoCloseable {
       DecoderLoader loader = new DecoderLoader(checkpoint, config, backend, memory, copies);
       DecoderWeights weights = loader.load();
       return new Decoder(
-          config, backend, weights, loader.bytes(), loader.storedType(), memory, copies);
+          config,
+          backend,
+          weights,
+          loader.bytes(),
+          cacheType.orElseGet(() -> backend.cacheType(loader.storedType(), weights.isQuantized())),
+          memory,
+          copies);
     } catch (OutOfDeviceMemoryException e) {
       long available = memory.bytes() + e.freeBytes();
       memory.close();
@@ -117,7 +134,7 @@ public final class Decoder implements AutoCloseable {
    * It must be closed before this one, which keeps the weights.
    */
   public Decoder over(Backend view) {
-    return new Decoder(config, view, weights, weightBytes, storedType, null, null);
+    return new Decoder(config, view, weights, weightBytes, cacheType, null, null);
   }
 
   /**
@@ -264,23 +281,25 @@ public final class Decoder implements AutoCloseable {
     }
   }
 
-  /** The type in which the backend prefers to keep this model's keys and values. */
+  /**
+   * The type in which keys and values are kept: what was asked for when the model was loaded, else
+   * what the model asks for, else what the backend prefers for it.
+   */
   public DType cacheType() {
-    return backend.cacheType(storedType, weights.isQuantized());
+    return cacheType;
   }
 
-  /** An empty cache in the backend's preferred type. */
+  /** An empty cache of type {@link #cacheType()}. */
   public KvCache newCache(int pages, int pageSize) {
     return newCache(pages, pageSize, cacheType());
   }
 
   /** An empty cache of a type that {@link Backend#cacheTypes()} lists. */
   public KvCache newCache(int pages, int pageSize, DType dtype) {
-    if (!backend.cacheTypes().contains(dtype)) {
-      throw new IllegalArgumentException(
-          "%s keeps no cache in %s, only in %s"
-              .formatted(backend.name(), dtype, backend.cacheTypes()));
-    }
+    CacheTypes.refusal(backend, dtype)
+        .ifPresent(why -> {
+          throw new IllegalArgumentException(why);
+        });
     return new KvCache(backend, config, pages, pageSize, dtype);
   }
 

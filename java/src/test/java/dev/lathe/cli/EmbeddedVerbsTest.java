@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import tools.jackson.databind.JsonNode;
@@ -41,6 +42,75 @@ class EmbeddedVerbsTest {
     assertThat(scored.get("tokens")).isEqualTo(STATED.get("tokens"));
     assertThat(scored.get("documents")).isEqualTo(STATED.get("documents"));
     assertThat(scored.get("cut_documents")).isEqualTo(STATED.get("cut_documents"));
+  }
+
+  @Test
+  void keysAndValuesAreKeptAsTheUserSays() {
+    String[] line = {"eval", "--max-documents", "2", "--backend", "cpu", "--cpu-kernels", "nd4j"};
+    ObjectNode auto = json(line);
+    assertThat(auto.get("kv_cache_type").stringValue()).isEqualTo("f32");
+    assertThat(json(with(line, "--kv-cache-type", "auto"))).isEqualTo(auto);
+    ObjectNode int8 = json(with(line, "--kv-cache-type", "int8", "--base", "embedded"));
+    assertThat(int8.get("kv_cache_type").stringValue()).isEqualTo("int8");
+    // The base is kept as it was; what was rounded shows.
+    assertThat(int8.get("base_perplexity")).isEqualTo(auto.get("perplexity"));
+    assertThat(int8.get("kl_mean").doubleValue()).isBetween(1e-9, 1e-2);
+    Run.lathe(with(line, "--kv-cache-type", "bf16"))
+        .refused(2)
+        .says("--kv-cache-type bf16: the cpu backend keeps keys and values as f32, f16, int8");
+    for (String verb : List.of("eval", "generate", "profile")) {
+      Run.lathe(verb, "--kv-cache-type", "fp8")
+          .refused(2)
+          .says("--kv-cache-type fp8: there are auto, f32, f16, bf16, int8");
+    }
+  }
+
+  @Test
+  void aProfileSaysWhatKeysAndValuesAreKeptAs() {
+    String[] line = {
+      "profile",
+      "--backend",
+      "cpu",
+      "--cpu-kernels",
+      "nd4j",
+      "--prompt-tokens",
+      "4",
+      "--max-tokens",
+      "2",
+      "--repetitions",
+      "1"
+    };
+    ObjectNode half = json(with(line, "--kv-cache-type", "f16"));
+    ObjectNode int8 = json(with(line, "--kv-cache-type", "int8"));
+    assertThat(half.get("kv_cache_type").stringValue()).isEqualTo("f16");
+    assertThat(int8.get("kv_cache_type").stringValue()).isEqualTo("int8");
+    JsonNode config = StrictJson.readObject(EMBEDDED.resolve("config.json"));
+    int heads = config.get("num_attention_heads").intValue();
+    int headDim = config.get("hidden_size").intValue() / heads;
+    long rows =
+        2L
+            * config.get("num_hidden_layers").intValue()
+            * config.get("num_key_value_heads").intValue();
+    assertThat(half.get("kv_bytes_per_token").longValue()).isEqualTo(rows * headDim * 2);
+    assertThat(int8.get("kv_bytes_per_token").longValue()).isEqualTo(rows * (headDim + 4));
+    assertThat(Run.lathe(with(line, "--kv-cache-type", "int8")).out())
+        .contains("%,d of KV-cache (int8) a token".formatted(rows * (headDim + 4)));
+    ObjectNode text =
+        json(
+            "generate",
+            "--cpu-kernels",
+            "nd4j",
+            "--backend",
+            "cpu",
+            "--max-tokens",
+            "2",
+            "--kv-cache-type",
+            "int8");
+    assertThat(text.get("kv_cache_type").stringValue()).isEqualTo("int8");
+  }
+
+  private static String[] with(String[] line, String... more) {
+    return Stream.concat(Stream.of(line), Stream.of(more)).toArray(String[]::new);
   }
 
   @Test

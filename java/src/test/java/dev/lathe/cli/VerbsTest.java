@@ -201,6 +201,7 @@ class VerbsTest {
             "params",
             "flops",
             "weights_bytes",
+            "kv_cache_type",
             "kv_bytes_per_token",
             "ops",
             "bottleneck",

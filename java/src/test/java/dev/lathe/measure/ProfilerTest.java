@@ -61,6 +61,7 @@ class ProfilerTest {
       assertThat(profile.params()).isEqualTo(Flops.params(decoder.weights()));
     }
     // Keys and values: 2 of 2 layers, 2 heads of 8, floats.
+    assertThat(profile.kvCacheType()).isEqualTo("f32");
     assertThat(profile.kvBytesPerToken()).isEqualTo(2 * 2 * 2 * 8 * 4);
     // Ten tokens of x, h (6 each), qkv (64), attention (32), gate and up (20), gated (10), selected
     // (6).
