@@ -33,7 +33,7 @@ final class Compression {
               (what, done, total) ->
                   progress.update(technique.name() + ": " + what, done >> 10, total >> 10, "KiB"));
     }
-    CompressionOutput told = new CompressionOutput(result, f32Bytes);
+    CompressionOutput told = CompressionOutput.of(result, f32Bytes);
     if (output.json) {
       Json.print(told.json(), console.out());
     } else {

@@ -80,7 +80,7 @@ final class ConvertCommand implements Callable<Integer> {
               : Conversion.toSafetensors(in, out, type, Lineage.tool(), done);
     }
     result.notes().forEach(note -> log.warn("{}: {}", out, note));
-    CompressionOutput told = new CompressionOutput(compression(result), f32Bytes);
+    CompressionOutput told = CompressionOutput.of(compression(result), f32Bytes);
     if (output.json) {
       Json.print(told.json(), console.out());
     } else {

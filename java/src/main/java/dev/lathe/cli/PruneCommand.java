@@ -133,7 +133,7 @@ final class PruneCommand implements Callable<Integer> {
               (done, steps, loss) -> progress.update("prune and train", done, steps, "steps"));
     }
     CompressionOutput told =
-        new CompressionOutput(
+        CompressionOutput.of(
             new CompressionResult(folder, outcome.bytes(), outcome.layers()), f32Bytes);
     if (output.json) {
       ObjectNode json = told.json();

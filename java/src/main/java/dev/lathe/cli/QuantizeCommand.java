@@ -1,6 +1,7 @@
 package dev.lathe.cli;
 
-import dev.lathe.compress.QuantizeInt8;
+import dev.lathe.compress.Technique;
+import dev.lathe.compress.Techniques;
 import dev.lathe.error.InvalidInputException;
 import java.util.List;
 import java.util.concurrent.Callable;
@@ -26,7 +27,8 @@ final class QuantizeCommand implements Callable<Integer> {
       paramLabel = "NAME",
       description =
           "w8a16: weights as INT8 with one scale a row, activations as they are. w8a8: the"
-              + " activations of linear layers as INT8 too, with one scale a token. Default:"
+              + " activations of linear layers as INT8 too, with one scale a token. kv8: keys and"
+              + " values as INT8, with one scale a token and head; weights as they are. Default:"
               + " ${DEFAULT-VALUE}.")
   private String scheme;
 
@@ -47,16 +49,16 @@ final class QuantizeCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    Exists.require("--scheme", scheme, List.of("w8a16", "w8a8"));
+    Exists.require("--scheme", scheme, Techniques.SCHEMES);
     Exists.require("--method", method, List.of("rtn"));
     if (symmetric && asymmetric) {
       throw new InvalidInputException("--symmetric and --asymmetric: only one of the two");
     }
-    boolean w8a8 = scheme.equals("w8a8");
-    if (w8a8 && asymmetric) {
-      throw new InvalidInputException("--asymmetric: w8a8 is symmetric, it has no zero points");
+    if (asymmetric && Techniques.isSymmetric(scheme)) {
+      throw new InvalidInputException(
+          "--asymmetric: %s is symmetric, it has no zero points".formatted(scheme));
     }
-    QuantizeInt8 technique = w8a8 ? QuantizeInt8.withActivations() : new QuantizeInt8(!asymmetric);
+    Technique technique = Techniques.quantize(scheme, !asymmetric);
     Compression.run(technique, model.path(), out.path(), output, lathe.console());
     return 0;
   }

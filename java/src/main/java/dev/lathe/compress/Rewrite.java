@@ -13,6 +13,7 @@ import dev.lathe.tensor.Weight;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.Supplier;
 
@@ -73,12 +74,8 @@ final class Rewrite implements AutoCloseable {
    */
   static CompressionResult run(
       Checkpoint in, Path out, String technique, Progress progress, Supplier<Planner> planning) {
-    CheckpointWriter writer = CheckpointWriter.create(out);
+    CheckpointWriter writer = writer(in, out, technique);
     try (Rewrite rewrite = new Rewrite(in)) {
-      writer
-          .config(in.config())
-          .copyCompanions(in)
-          .lineage(in.lineage().with(new Lineage.Step(in.hash(), technique, Lineage.tool())));
       Planner planner = planning.get();
       for (Contents.Part part : Contents.of(in)) {
         switch (part) {
@@ -86,11 +83,44 @@ final class Rewrite implements AutoCloseable {
           case Contents.Matrix matrix -> rewrite.add(writer, matrix, planner);
         }
       }
-      long total = writer.plannedBytes();
-      CheckpointWriter.Written written =
-          writer.write(done -> progress.update("writing", done, total));
-      return new CompressionResult(written.folder(), written.weightFileBytes(), rewrite.layers);
+      return rewrite.write(writer, progress);
     }
+  }
+
+  /**
+   * No matrix is touched, so the result has none.
+   *
+   * @param technique for the lineage
+   * @param change what is said of the model anew
+   */
+  static CompressionResult weightsAsTheyAre(
+      Checkpoint in,
+      Path out,
+      String technique,
+      Progress progress,
+      Consumer<CheckpointWriter> change) {
+    CheckpointWriter writer = writer(in, out, technique);
+    change.accept(writer);
+    try (Rewrite rewrite = new Rewrite(in)) {
+      for (Contents.Part part : Contents.of(in)) {
+        writer.group(part.tensors(), () -> rewrite.copy(part));
+      }
+      return rewrite.write(writer, progress);
+    }
+  }
+
+  private static CheckpointWriter writer(Checkpoint in, Path out, String technique) {
+    return CheckpointWriter.create(out)
+        .config(in.config())
+        .copyCompanions(in)
+        .lineage(in.lineage().with(new Lineage.Step(in.hash(), technique, Lineage.tool())));
+  }
+
+  private CompressionResult write(CheckpointWriter writer, Progress progress) {
+    long total = writer.plannedBytes();
+    CheckpointWriter.Written written =
+        writer.write(done -> progress.update("writing", done, total));
+    return new CompressionResult(written.folder(), written.weightFileBytes(), layers);
   }
 
   private void add(CheckpointWriter writer, Contents.Matrix matrix, Planner planner) {

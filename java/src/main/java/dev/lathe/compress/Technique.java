@@ -1,5 +1,6 @@
 package dev.lathe.compress;
 
+import dev.lathe.backend.Backend;
 import dev.lathe.checkpoint.Checkpoint;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -16,6 +17,11 @@ public interface Technique {
   /** Why this can't be done to a model; empty where it can. */
   default Optional<String> refusal(Checkpoint in) {
     return Optional.empty();
+  }
+
+  /** The same of a model that is to run on a backend, which may lack what would be asked of it. */
+  default Optional<String> refusal(Checkpoint in, Backend on) {
+    return refusal(in);
   }
 
   /**

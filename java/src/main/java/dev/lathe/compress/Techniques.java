@@ -13,14 +13,18 @@ import tools.jackson.databind.node.ObjectNode;
  *
  * <pre>{@code
  * {technique: quantize, scheme: w8a16, method: rtn, symmetric: true}
+ * {technique: quantize, scheme: kv8}
  * {technique: prune, pattern: unstructured, method: magnitude, sparsity: 0.5, scope: layer,
  *  embedding: false}
  * }</pre>
  *
- * <p>Required: {@code technique}; {@code scheme} to quantize, w8a16 or w8a8; {@code sparsity} to
- * prune. The other values above are the defaults.
+ * <p>Required: {@code technique}; {@code scheme} to quantize, w8a16, w8a8 or kv8; {@code sparsity}
+ * to prune. The other values above are the defaults.
  */
 public final class Techniques {
+  /** What {@code quantize} can do. */
+  public static final List<String> SCHEMES = List.of("w8a16", "w8a8", "kv8");
+
   private static final List<String> NAMES = List.of("quantize", "prune");
 
   private Techniques() {}
@@ -45,13 +49,34 @@ public final class Techniques {
 
   private static Technique quantize(StepFields step) {
     step.allow("technique", "scheme", "method", "symmetric");
-    String scheme = step.choice("scheme", Optional.empty(), List.of("w8a16", "w8a8"));
+    String scheme = step.choice("scheme", Optional.empty(), SCHEMES);
     step.choice("method", Optional.of("rtn"), List.of("rtn"));
     boolean symmetric = step.flag("symmetric", true);
-    if (scheme.equals("w8a8") && !symmetric) {
-      throw step.error("'symmetric' is false; it must be true: w8a8 has no zero points");
+    if (!symmetric && isSymmetric(scheme)) {
+      throw step.error(
+          "'symmetric' is false; it must be true: %s has no zero points".formatted(scheme));
     }
-    return scheme.equals("w8a8") ? QuantizeInt8.withActivations() : new QuantizeInt8(symmetric);
+    return quantize(scheme, symmetric);
+  }
+
+  /** True of schemes that have no asymmetric form. */
+  public static boolean isSymmetric(String scheme) {
+    return !scheme.equals("w8a16");
+  }
+
+  /**
+   * The technique of a scheme.
+   *
+   * @param scheme one of {@link #SCHEMES}
+   * @param symmetric true where the scheme {@link #isSymmetric}
+   */
+  public static Technique quantize(String scheme, boolean symmetric) {
+    return switch (scheme) {
+      case "w8a16" -> new QuantizeInt8(symmetric);
+      case "w8a8" -> QuantizeInt8.withActivations();
+      case "kv8" -> new QuantizeKeysAndValues();
+      default -> throw new IllegalArgumentException("there is no scheme " + scheme);
+    };
   }
 
   /**

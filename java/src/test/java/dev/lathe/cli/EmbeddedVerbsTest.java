@@ -109,6 +109,38 @@ class EmbeddedVerbsTest {
     assertThat(text.get("kv_cache_type").stringValue()).isEqualTo("int8");
   }
 
+  @Test
+  void quantizedKeysAndValuesLeaveTheWeights() throws IOException {
+    ObjectNode made = json("quantize", "--scheme", "kv8", "--out", out("kv8"));
+    assertThat(made.get("layers").size()).isZero();
+    assertThat(made.get("kv_cache_type").stringValue()).isEqualTo("int8");
+    assertThat(made.get("kv_bytes_per_token").longValue()).isEqualTo(2 * 4 * 4 * (32 + 4));
+    assertThat(folder.resolve("kv8/model.safetensors"))
+        .hasSameBinaryContentAs(EMBEDDED.resolve("model.safetensors"));
+    String[] nd4j = {"eval", "--backend", "cpu", "--cpu-kernels", "nd4j", "--max-documents", "2"};
+    ObjectNode scored = json(with(nd4j, "--model", out("kv8"), "--base", "embedded"));
+    assertThat(scored.get("kv_cache_type").stringValue()).isEqualTo("int8");
+    assertThat(scored.get("loss_percent").doubleValue()).isBetween(-0.5, 0.5);
+    assertThat(scored.get("kl_mean").doubleValue()).isPositive();
+    assertThat(json(with(nd4j, "--model", out("kv8"), "--kv-cache-type", "f32")).get("perplexity"))
+        .isEqualTo(scored.get("base_perplexity"));
+    // As text: no table of matrices that nothing was done to.
+    Run text = Run.lathe("quantize", "--model", out("kv8"), "--out", out("int8"));
+    assertThat(text.code()).isZero();
+    assertThat(text.out())
+        .contains("layer ")
+        .endsWith("keys and values as int8: 1,152 bytes a token, 3.56 times smaller than as F32\n");
+    Run alone = Run.lathe("quantize", "--scheme", "kv8", "--out", out("text"));
+    assertThat(alone.out().lines()).hasSize(2).noneMatch(line -> line.startsWith("layer "));
+    Run.lathe("quantize", "--scheme", "kv8", "--asymmetric", "--out", out("no"))
+        .refused(2)
+        .says("--asymmetric: kv8 is symmetric, it has no zero points");
+    Run.lathe("quantize", "--scheme", "kv8", "--model", out("kv8"), "--out", out("no"))
+        .refused(2)
+        .says("the model asks for keys and values as int8 already");
+    assertThat(folder.resolve("no")).doesNotExist();
+  }
+
   private static String[] with(String[] line, String... more) {
     return Stream.concat(Stream.of(line), Stream.of(more)).toArray(String[]::new);
   }

@@ -24,6 +24,7 @@ final class RewriteTest {
     return Stream.of(
         new QuantizeInt8(true),
         new QuantizeInt8(false),
+        new QuantizeKeysAndValues(),
         new MagnitudePrune(0.5, Scope.LAYER),
         new MagnitudePrune(0.5, Scope.GLOBAL, true));
   }

@@ -20,6 +20,10 @@ final class TechniquesTest {
         .isEqualTo(new QuantizeInt8(false));
     assertThat(parse("{'technique':'quantize','scheme':'w8a8','symmetric':true}"))
         .isEqualTo(QuantizeInt8.withActivations());
+    assertThat(parse("{'technique':'quantize','scheme':'kv8'}"))
+        .isEqualTo(new QuantizeKeysAndValues());
+    assertThat(parse("{'technique':'quantize','scheme':'kv8','method':'rtn','symmetric':true}"))
+        .isEqualTo(new QuantizeKeysAndValues());
     assertThat(parse("{'technique':'prune','sparsity':0.5}"))
         .isEqualTo(new MagnitudePrune(0.5, Scope.LAYER, false));
     assertThat(
@@ -37,10 +41,14 @@ final class TechniquesTest {
         "{} | a step lacks 'technique'; allowed: quantize, prune",
         "{'technique':'distil'} | 'technique' is \"distil\"; allowed: quantize, prune",
         "{'technique':7} | 'technique' is 7; allowed: quantize, prune",
-        "{'technique':'quantize'} | 'quantize' lacks 'scheme'; allowed: w8a16, w8a8",
+        "{'technique':'quantize'} | 'quantize' lacks 'scheme'; allowed: w8a16, w8a8, kv8",
+        "{'technique':'quantize','scheme':'kv8','symmetric':false} | 'symmetric' is false; it must"
+            + " be true: kv8 has no zero points",
+        "{'technique':'quantize','scheme':'kv8','method':'gptq'} | 'method' is \"gptq\"; allowed: rtn",
+        "{'technique':'quantize','scheme':'kv8','sparsity':0.5} | unknown key 'sparsity'",
         "{'technique':'quantize','scheme':'w8a8','symmetric':false} | 'symmetric' is false; it must"
             + " be true: w8a8 has no zero points",
-        "{'technique':'quantize','scheme':'w4a16'} | 'scheme' is \"w4a16\"; allowed: w8a16, w8a8",
+        "{'technique':'quantize','scheme':'w4a16'} | 'scheme' is \"w4a16\"; allowed: w8a16, w8a8, kv8",
         "{'technique':'quantize','scheme':'w8a16','symetric':true} | unknown key 'symetric' in"
             + " 'quantize'; allowed: technique, scheme, method, symmetric",
         "{'technique':'quantize','scheme':'w8a16','symmetric':'yes'} | 'symmetric' is \"yes\"; it"
