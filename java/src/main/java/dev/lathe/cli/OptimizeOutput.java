@@ -20,9 +20,18 @@ record OptimizeOutput(OptimizeOutcome outcome) {
   }
 
   void print(PrintStream out) {
-    String row = "%-28s %-9s %12s %7s %12s %9s %11s %8s%n";
+    String row = "%-28s %-9s %12s %7s %8s %12s %9s %11s %8s%n";
     out.printf(
-        row, "stage", "verdict", "bytes", "smaller", "perplexity", "loss", "tokens/s", "speed-up");
+        row,
+        "stage",
+        "verdict",
+        "bytes",
+        "smaller",
+        "KV/token",
+        "perplexity",
+        "loss",
+        "tokens/s",
+        "speed-up");
     for (Stage stage : outcome.results().stages()) {
       out.printf(
           row,
@@ -30,6 +39,9 @@ record OptimizeOutput(OptimizeOutcome outcome) {
           stage.accepted() ? "accepted" : "reverted",
           "%,d".formatted(stage.bytes()),
           "%.2fx".formatted(stage.compression()),
+          stage.kvBytesPerToken().isPresent()
+              ? "%,d".formatted(stage.kvBytesPerToken().getAsLong())
+              : "-",
           stage.quality().map(q -> "%.5f".formatted(q.perplexity())).orElse("-"),
           stage.quality().map(q -> "%+.2f %%".formatted(q.lossPercent())).orElse("-"),
           figure(stage.tokensPerSecond(), "%,.1f"),

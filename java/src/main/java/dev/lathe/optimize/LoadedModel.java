@@ -4,6 +4,7 @@ import dev.lathe.backend.Backend;
 import dev.lathe.checkpoint.Checkpoint;
 import dev.lathe.checkpoint.Checkpoints;
 import dev.lathe.generate.CheckedModel;
+import dev.lathe.measure.Bytes;
 import dev.lathe.model.Decoder;
 import java.nio.file.Path;
 
@@ -18,6 +19,11 @@ record LoadedModel(Checkpoint checkpoint, Decoder decoder) implements AutoClosea
       checkpoint.close();
       throw e;
     }
+  }
+
+  /** What a token takes of the KV-cache, in the type that this model has on its backend. */
+  long kvBytesPerToken() {
+    return Bytes.keyValuePerToken(decoder.config(), decoder.cacheType());
   }
 
   @Override

@@ -176,8 +176,8 @@ final class OptimizeRun {
             return Gate.worthHaving(
                 lost,
                 plan.maxLossPercent(),
-                candidate.checkpoint().fileBytes(),
-                bytesOf(before),
+                Gate.Size.of(candidate.checkpoint(), candidate.kvBytesPerToken()),
+                incumbentSize(before),
                 found.ownSpeedup(),
                 found.candidate().isClearlyFasterThan(found.incumbent()));
           });
@@ -189,9 +189,9 @@ final class OptimizeRun {
     }
   }
 
-  private static Optional<String> refusal(Plan.Step step, Path model) {
+  private Optional<String> refusal(Plan.Step step, Path model) {
     try (Checkpoint checkpoint = Checkpoints.open(model)) {
-      return step.technique().refusal(checkpoint);
+      return step.technique().refusal(checkpoint, backend);
     }
   }
 
@@ -328,9 +328,9 @@ final class OptimizeRun {
     return journal.acceptedStep().isEmpty() ? null : LoadedModel.open(acceptedPath(), backend);
   }
 
-  private static long bytesOf(Path model) {
+  private Gate.Size incumbentSize(Path model) {
     try (Checkpoint checkpoint = Checkpoints.open(model)) {
-      return checkpoint.fileBytes();
+      return Gate.Size.of(checkpoint, acceptedStage().kvBytesPerToken().orElseThrow());
     }
   }
 }

@@ -52,8 +52,18 @@ public final class Optimizer {
     Plan plan = Plan.of(request);
     boolean goesOn = goesOn(request.out());
     try (OpenedBackend opened =
-            Backends.open(request.backend(), request.threads(), request.cpuKernels());
-        LoadedModel baseline = LoadedModel.open(request.model(), opened.backend());
+        Backends.open(request.backend(), request.threads(), request.cpuKernels())) {
+      return run(plan, goesOn, opened);
+    }
+  }
+
+  /** The same on a backend that is open, and stays so. */
+  OptimizeOutcome run(OpenedBackend opened) {
+    return run(Plan.of(request), goesOn(request.out()), opened);
+  }
+
+  private OptimizeOutcome run(Plan plan, boolean goesOn, OpenedBackend opened) {
+    try (LoadedModel baseline = LoadedModel.open(request.model(), opened.backend());
         Inputs inputs = Inputs.read(plan, baseline, sink)) {
       Fingerprint now = fingerprint(plan, opened, baseline.checkpoint());
       try (RunFolder folder =

@@ -3,7 +3,6 @@ package dev.lathe.optimize;
 import dev.lathe.backend.DeviceInfo;
 import dev.lathe.backend.OpenedBackend;
 import dev.lathe.measure.BuildVersion;
-import dev.lathe.measure.Bytes;
 import dev.lathe.measure.Definition;
 import dev.lathe.measure.EvalText;
 import dev.lathe.measure.Fingerprint;
@@ -71,7 +70,7 @@ record ResultsBuilder(
             config.hidden(),
             config.vocabulary(),
             config.contextLength(),
-            Bytes.keyValuePerToken(config, baseline.decoder().cacheType())),
+            baseline.kvBytesPerToken()),
         new OptimizeResults.Plan(
             plan.recipe().name(),
             plan.recipe().source(),

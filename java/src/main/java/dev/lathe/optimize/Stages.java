@@ -26,19 +26,29 @@ final class Stages {
 
   /** The figures of a model, whatever is done with it. */
   private record Model(
-      long bytes, OptionalLong residentBytes, Optional<Stage.Quality> quality, List<Layer> layers) {
+      long bytes,
+      OptionalLong residentBytes,
+      OptionalLong kvBytesPerToken,
+      Optional<Stage.Quality> quality,
+      List<Layer> layers) {
 
     static Model of(LoadedModel model, Stage.Quality quality, List<LayerResult> layers) {
       return new Model(
           model.checkpoint().fileBytes(),
           OptionalLong.of(model.decoder().weightBytes()),
+          OptionalLong.of(model.kvBytesPerToken()),
           Optional.of(quality),
           layers.stream().map(Stages::layer).toList());
     }
 
     /** The model of a stage that only changes how it is run. */
     static Model of(Stage accepted) {
-      return new Model(accepted.bytes(), accepted.residentBytes(), accepted.quality(), List.of());
+      return new Model(
+          accepted.bytes(),
+          accepted.residentBytes(),
+          accepted.kvBytesPerToken(),
+          accepted.quality(),
+          List.of());
     }
   }
 
@@ -172,6 +182,7 @@ final class Stages {
         model.bytes(),
         f32Bytes / model.bytes(),
         model.residentBytes(),
+        model.kvBytesPerToken(),
         model.quality(),
         figure(speed.map(Outcomes::medianTokensPerSecond)),
         figure(speed.map(Outcomes::slowest)),

@@ -17,6 +17,7 @@ import java.util.OptionalLong;
  * @param bytes of the weights file as written
  * @param compression bytes of all parameters as F32 over {@code bytes}
  * @param residentBytes what the weights take on the device
+ * @param kvBytesPerToken what a token takes of the KV-cache on the backend of the run
  * @param tokensPerSecond generated tokens of all sequences over the whole time, first token
  *     included; median of the repetitions
  * @param tokensPerSecondLow the slowest repetition
@@ -43,6 +44,7 @@ public record Stage(
     long bytes,
     double compression,
     OptionalLong residentBytes,
+    OptionalLong kvBytesPerToken,
     Optional<Quality> quality,
     OptionalDouble tokensPerSecond,
     OptionalDouble tokensPerSecondLow,
@@ -71,6 +73,7 @@ public record Stage(
       long bytes,
       double compression,
       OptionalLong residentBytes,
+      OptionalLong kvBytesPerToken,
       Optional<Quality> quality,
       OptionalDouble tokensPerSecond,
       OptionalDouble tokensPerSecondLow,
@@ -93,6 +96,7 @@ public record Stage(
         bytes,
         compression,
         residentBytes,
+        kvBytesPerToken,
         quality,
         tokensPerSecond,
         tokensPerSecondLow,
@@ -120,6 +124,7 @@ public record Stage(
         bytes,
         compression,
         residentBytes,
+        kvBytesPerToken,
         quality,
         tokensPerSecond,
         tokensPerSecondLow,

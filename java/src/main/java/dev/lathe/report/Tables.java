@@ -8,6 +8,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.OptionalLong;
 import java.util.function.DoubleFunction;
 import java.util.function.Function;
 
@@ -65,6 +66,14 @@ final class Tables {
                   (double) before.residentBytes().getAsLong() / model.residentBytes().getAsLong())
               : Figures.NOT_MEASURED);
     }
+    row(
+        table,
+        "KV-cache, a token",
+        before,
+        model,
+        stage -> asDouble(stage.kvBytesPerToken()),
+        bytes -> Figures.exactBytes((long) bytes),
+        true);
     table.row(
         "Perplexity ± standard error",
         perplexity(before),
@@ -93,6 +102,10 @@ final class Tables {
                 Figures::number,
                 false));
     return table.build();
+  }
+
+  private static OptionalDouble asDouble(OptionalLong value) {
+    return value.isPresent() ? OptionalDouble.of(value.getAsLong()) : OptionalDouble.empty();
   }
 
   private static Function<Stage, OptionalDouble> q(Function<Latency, OptionalDouble> quantile) {
@@ -197,6 +210,7 @@ final class Tables {
             .numbers(
                 "Bytes",
                 "F32 ÷ bytes",
+                "KV bytes a token",
                 "Perplexity",
                 "Loss",
                 "Loss, 95 %",
@@ -212,6 +226,7 @@ final class Tables {
           verdict(stage),
           Figures.count(stage.bytes()),
           Figures.number(stage.compression()),
+          Figures.orNotMeasured(stage.kvBytesPerToken(), bytes -> Figures.count((long) bytes)),
           perplexity(stage),
           stage.quality().map(q -> Figures.change(q.lossPercent())).orElse(Figures.NOT_MEASURED),
           lossInterval(stage),

@@ -45,12 +45,25 @@ record Verdict(
     if (speedup.isPresent() && speedup.getAsDouble() > 1.005) {
       gains.add(Figures.number(speedup.getAsDouble()) + " times faster");
     }
+    cacheRatio(results.baseline(), model)
+        .filter(ratio -> ratio > 1.005)
+        .ifPresent(
+            ratio -> gains.add("with a KV-cache " + Figures.number(ratio) + " times smaller"));
     if (gains.isEmpty()) {
       return "Nothing was gained: the model stays as it was";
     }
-    String gained = String.join(" and ", gains);
+    String last = gains.removeLast();
+    String gained = gains.isEmpty() ? last : String.join(", ", gains) + " and " + last;
     String sentence = gained.substring(0, 1).toUpperCase(java.util.Locale.ROOT);
     return sentence + gained.substring(1) + price(model);
+  }
+
+  /** Bytes of a token in the KV-cache before, over those now; empty where either is not known. */
+  private static Optional<Double> cacheRatio(Stage before, Stage now) {
+    return before.kvBytesPerToken().isPresent() && now.kvBytesPerToken().isPresent()
+        ? Optional.of(
+            (double) before.kvBytesPerToken().getAsLong() / now.kvBytesPerToken().getAsLong())
+        : Optional.empty();
   }
 
   private static String price(Stage model) {
@@ -82,6 +95,15 @@ record Verdict(
                   Figures.bytes(model.bytes()),
                   Figures.ratio((double) baseline.bytes() / model.bytes())));
     }
+    cacheRatio(baseline, model)
+        .filter(ratio -> ratio != 1)
+        .ifPresent(ratio ->
+            gained.add(
+                "KV-cache, a token: %s → %s (%s)"
+                    .formatted(
+                        Figures.bytes(baseline.kvBytesPerToken().getAsLong()),
+                        Figures.bytes(model.kvBytesPerToken().getAsLong()),
+                        Figures.ratio(ratio))));
     cached
         .filter(stage -> stage.tokensPerSecond().isPresent())
         .ifPresent(stage ->

@@ -4,6 +4,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lathe.SharedFiles;
+import dev.lathe.backend.Backends;
+import dev.lathe.backend.Caches;
+import dev.lathe.backend.OpenedBackend;
 import dev.lathe.checkpoint.Checkpoint;
 import dev.lathe.checkpoint.Checkpoints;
 import dev.lathe.error.InvalidInputException;
@@ -13,6 +16,7 @@ import dev.lathe.measure.TraceCheck;
 import dev.lathe.report.OptimizeResults;
 import dev.lathe.report.Reports;
 import dev.lathe.report.Stage;
+import dev.lathe.tensor.DType;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -40,6 +44,11 @@ class OptimizerTest {
       generation: {tokens: 24, repetitions: 1, batch: 3}
       cost: {price_per_hour: 2}
       """;
+
+  private static final String KV8 =
+      RECIPE.replace(
+          "{technique: prune, sparsity: 0.5}",
+          "{technique: quantize, scheme: kv8}\n  - {technique: quantize, scheme: kv8}");
 
   @TempDir Path folder;
   private Path model;
@@ -175,6 +184,75 @@ class OptimizerTest {
     assertThat(w8a8.quality().orElseThrow().lossPercent()).isBetween(-0.5, 2.0);
     assertThat(w8a8.layers()).extracting(Stage.Layer::format).contains("w8a8", "int8");
     assertThat(w8a8.tokensPerSecond()).isPresent();
+  }
+
+  /** Keys and values as INT8: the cache gets smaller, the file does not. */
+  @Test
+  void kv8IsAcceptedForItsCacheAndJudgedThroughIt() throws IOException {
+    OptimizeOutcome outcome = optimizer(on(request(KV8), "nd4j"), ProgressSink.SILENT).run();
+    OptimizeResults results = outcome.results();
+    assertThat(results.stages())
+        .extracting(Stage::name)
+        .containsExactly(
+            "baseline", "quantize-int8", "quantize-kv8", "quantize-kv8-2", "kv-cache", "batch-3");
+    Stage int8 = results.stages().get(1);
+    Stage kv8 = results.stages().get(2);
+    // 5 layers of 4 heads of 8, as F32 and as codes with a scale.
+    assertThat(results.source().kvBytesPerToken()).isEqualTo(2 * 5 * 4 * 8 * 4);
+    assertThat(int8.kvBytesPerToken()).hasValue(2 * 5 * 4 * 8 * 4);
+    assertThat(kv8.kvBytesPerToken()).hasValue(2 * 5 * 4 * (8 + 4));
+    assertThat(int8.reason()).doesNotContain("KV-cache");
+    assertThat(kv8.bytes()).isEqualTo(int8.bytes());
+    assertThat(kv8.accepted()).isTrue();
+    assertThat(kv8.reason()).contains("as large as the model before it, KV-cache 2.67× smaller");
+    assertThat(kv8.layers()).isEmpty();
+    // The same weights: whatever is lost is lost in the cache.
+    assertThat(kv8.quality().orElseThrow().perplexity())
+        .isNotEqualTo(int8.quality().orElseThrow().perplexity());
+    assertThat(kv8.quality().orElseThrow().lossPercent()).isBetween(-1.0, 1.0);
+
+    Stage again = results.stages().get(3);
+    assertThat(again.accepted()).isFalse();
+    assertThat(again.reason())
+        .isEqualTo("not tried: the model asks for keys and values as int8 already");
+    assertThat(results.stages().subList(3, 6))
+        .allSatisfy(stage -> assertThat(stage.kvBytesPerToken()).isEqualTo(kv8.kvBytesPerToken()));
+    // Cached, naive, alone and in a batch: all of it through INT8 keys and values.
+    assertThat(results.checks())
+        .extracting(OptimizeResults.Check::name)
+        .contains(
+            "the same tokens with and without the KV-cache",
+            "the model as written is the one that was measured",
+            "edge cases");
+    assertThat(results.checks())
+        .allSatisfy(check -> assertThat(check.passed()).as(check.toString()).isTrue());
+    try (Checkpoint accepted = Checkpoints.open(out.resolve("model"))) {
+      assertThat(accepted.cacheType()).contains(DType.I8);
+      assertThat(accepted.lineage().steps()).hasSize(2);
+    }
+    assertThat(Files.readString(out.resolve("results.json"))).contains("\"kv_bytes_per_token\"");
+    assertThat(Files.readString(out.resolve("report.md")))
+        .contains("with a KV-cache 2.67 times smaller", "KV bytes a token");
+  }
+
+  @Test
+  void kv8IsNotTriedWhereTheBackendHasNone() throws IOException {
+    OptimizeRequest request = on(request(KV8), "nd4j");
+    try (OpenedBackend opened = Backends.open("cpu", 0, "nd4j")) {
+      OpenedBackend floats =
+          new OpenedBackend(Caches.only(opened.backend(), DType.F32), opened.reason());
+      OptimizeResults results = optimizer(request, ProgressSink.SILENT).run(floats).results();
+      Stage int8 = results.stages().get(1);
+      for (Stage stage : results.stages().subList(2, 4)) {
+        assertThat(stage.accepted()).isFalse();
+        assertThat(stage.reason())
+            .isEqualTo("not tried: the cpu backend keeps keys and values as f32, not as int8");
+        assertThat(stage.kvBytesPerToken()).isEqualTo(int8.kvBytesPerToken());
+      }
+    }
+    try (Checkpoint accepted = Checkpoints.open(out.resolve("model"))) {
+      assertThat(accepted.cacheType()).isEmpty();
+    }
   }
 
   /** Dies at every place where it can be heard to, and is started again each time. */
@@ -338,6 +416,25 @@ class OptimizerTest {
         OptionalDouble.empty(),
         Map.of(),
         Optional.empty());
+  }
+
+  private static OptimizeRequest on(OptimizeRequest r, String cpuKernels) {
+    return new OptimizeRequest(
+        r.model(),
+        r.recipe(),
+        r.maxLossPercent(),
+        r.text(),
+        r.separator(),
+        r.maxDocuments(),
+        r.backend(),
+        r.threads(),
+        cpuKernels,
+        r.seed(),
+        r.out(),
+        r.resume(),
+        r.pricePerHour(),
+        r.targets(),
+        r.trainText());
   }
 
   private static OptimizeRequest with(

@@ -88,6 +88,7 @@ class RecipesTest {
     assertThat(recipe.source()).isEqualTo("built in");
     assertThat(recipe.steps().getFirst().technique().get("technique").asString())
         .isEqualTo("quantize");
+    assertThat(recipe.steps().getLast().technique().get("scheme").asString()).isEqualTo("kv8");
     assertThat(recipe.hash()).hasSize(64);
   }
 

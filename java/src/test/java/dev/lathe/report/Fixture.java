@@ -38,6 +38,7 @@ final class Fixture {
           1_043_000,
           0.997,
           OptionalLong.of(1_040_128),
+          OptionalLong.of(2_560),
           quality(3.47323, 0, false),
           OptionalDouble.of(212.4),
           OptionalDouble.of(205.1),
@@ -62,6 +63,7 @@ final class Fixture {
           272_300,
           3.82,
           OptionalLong.of(270_100),
+          OptionalLong.of(2_560),
           quality(3.47612, 0.0832, true),
           OptionalDouble.of(236.0),
           OptionalDouble.of(230.0),
@@ -87,6 +89,7 @@ final class Fixture {
           178_400,
           5.83,
           OptionalLong.of(180_000),
+          OptionalLong.of(2_560),
           quality(34.91, 905.1, true),
           OptionalDouble.of(229.0),
           OptionalDouble.of(221.0),
@@ -111,6 +114,7 @@ final class Fixture {
           272_300,
           3.82,
           OptionalLong.of(270_100),
+          OptionalLong.of(2_560),
           quality(3.47612, 0.0832, true),
           OptionalDouble.of(2410),
           OptionalDouble.of(2280),
@@ -135,6 +139,7 @@ final class Fixture {
           272_300,
           3.82,
           OptionalLong.of(270_100),
+          OptionalLong.of(2_560),
           quality(3.47612, 0.0832, true),
           OptionalDouble.of(9120),
           OptionalDouble.of(8900),
@@ -150,6 +155,33 @@ final class Fixture {
           List.of());
 
   private Fixture() {}
+
+  /** The same stage with another KV-cache. */
+  static Stage withCache(Stage s, OptionalLong kvBytesPerToken) {
+    return new Stage(
+        s.name(),
+        s.kind(),
+        s.what(),
+        s.accepted(),
+        s.reason(),
+        s.bytes(),
+        s.compression(),
+        s.residentBytes(),
+        kvBytesPerToken,
+        s.quality(),
+        s.tokensPerSecond(),
+        s.tokensPerSecondLow(),
+        s.tokensPerSecondHigh(),
+        s.sequences(),
+        s.cached(),
+        s.ttftMs(),
+        s.tpotMs(),
+        s.baselineTokensPerSecond(),
+        s.speedup(),
+        s.ownSpeedup(),
+        s.latency(),
+        s.layers());
+  }
 
   static OptimizeResults results() {
     return results(List.of(BASELINE, QUANTIZED, PRUNED, CACHED, BATCHED), "models/tiny", true);
