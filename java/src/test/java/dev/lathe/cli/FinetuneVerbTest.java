@@ -2,6 +2,9 @@ package dev.lathe.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lathe.checkpoint.Checkpoint;
+import dev.lathe.checkpoint.Checkpoints;
+import dev.lathe.tensor.DType;
 import dev.lathe.train.TinyTrained;
 import dev.lathe.train.corpus.Corpus;
 import java.io.IOException;
@@ -95,6 +98,53 @@ class FinetuneVerbTest {
     // Nothing but zeros goes.
     assertThat(again.get("layers").valueStream())
         .allSatisfy(layer -> assertThat(layer.get("error").doubleValue()).isZero());
+  }
+
+  /** Weights are trained as floats and are INT8 again; what the model asks of its cache stays. */
+  @Test
+  void aModelThatAsksForInt8KeysAndValuesStillDoesWhenItWasTrained() {
+    String kv8 = folder.resolve("kv8").toString();
+    String int8 = folder.resolve("int8").toString();
+    Run.lathe("quantize", "--model", model, "--scheme", "kv8", "--out", kv8, "--json").json();
+    Run.lathe("quantize", "--model", kv8, "--out", int8, "--json").json();
+    String[] training = {
+      "--train-text",
+      text,
+      "--separator",
+      Corpus.SEPARATOR,
+      "--steps",
+      "2",
+      "--batch",
+      "2",
+      "--json"
+    };
+    String pruned = folder.resolve("pruned").toString();
+    String tuned = folder.resolve("tuned").toString();
+    ObjectNode prune =
+        Run.lathe(
+                with(
+                    training,
+                    "prune",
+                    "--model",
+                    int8,
+                    "--sparsity",
+                    "0.6",
+                    "--schedule",
+                    "gradual",
+                    "--out",
+                    pruned))
+            .json();
+    assertThat(prune.get("kv_cache_type").stringValue()).isEqualTo("int8");
+    Run.lathe(with(training, "finetune", "--model", pruned, "--out", tuned)).json();
+    for (String made : List.of(kv8, int8, pruned, tuned)) {
+      try (Checkpoint checkpoint = Checkpoints.open(Path.of(made))) {
+        assertThat(checkpoint.cacheType()).as(made).contains(DType.I8);
+      }
+    }
+  }
+
+  private static String[] with(String[] training, String... line) {
+    return Stream.concat(Stream.of(line), Stream.of(training)).toArray(String[]::new);
   }
 
   @Test
