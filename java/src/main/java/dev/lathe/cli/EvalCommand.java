@@ -54,7 +54,9 @@ final class EvalCommand implements Callable<Integer> {
   @Option(
       names = "--base",
       paramLabel = "MODEL",
-      description = "The model to compare with: KL divergence, top-1 agreement, loss.")
+      description =
+          "The model to compare with: KL divergence, top-1 agreement, loss. Its keys and values are"
+              + " kept as it asks for, whatever --kv-cache-type is.")
   private String base;
 
   @Override
