@@ -27,7 +27,7 @@ template <Kv K, int D> INLINE vec keyProducts(const vec (&query)[D], const uint8
 template <Kv K, int D>
 INLINE void fetchNext(const lathe::AttentionItem& item, const uint8_t* base, int64_t start, int64_t page, int64_t keys) {
   if (kvBytes<K> == 2 && start + item.page_size < keys) {
-    const uint8_t* next = base + kvBytes<K> * item.page_stride * item.blocks[page + 1];
+    const uint8_t* next = base + item.page_stride * item.blocks[page + 1];
     for (int64_t at = 0; at < kvBytes<K> * item.page_size * D * W; at += 64) {
       __builtin_prefetch(next + at, 0, 3);
     }
@@ -36,7 +36,6 @@ INLINE void fetchNext(const lathe::AttentionItem& item, const uint8_t* base, int
 
 template <Kv K, int D>
 void scoresAlone(const lathe::AttentionItem& item, int64_t keys, const float* query, float* scores) {
-  constexpr int64_t bytes = kvBytes<K>;
   vec q[D];
 #pragma GCC unroll 8
   for (int d = 0; d < D; d++) {
@@ -44,7 +43,7 @@ void scoresAlone(const lathe::AttentionItem& item, int64_t keys, const float* qu
   }
   arrange<K, D>(q);
   for (int64_t start = 0, page = 0; start < keys; start += item.page_size, page++) {
-    const uint8_t* rows = item.keys + bytes * item.page_stride * item.blocks[page];
+    const uint8_t* rows = item.keys + item.page_stride * item.blocks[page];
     fetchNext<K, D>(item, item.keys, start, page, keys);
     int64_t count = keys - start < item.page_size ? keys - start : item.page_size;
     int64_t j = 0;
@@ -60,7 +59,6 @@ void scoresAlone(const lathe::AttentionItem& item, int64_t keys, const float* qu
 
 template <Kv K, int D>
 void weighAlone(const lathe::AttentionItem& item, int64_t keys, const float* weights, float sum, float* out) {
-  constexpr int64_t bytes = kvBytes<K>;
   constexpr int I = interleaved(D);
   vec acc[D][I];
 #pragma GCC unroll 8
@@ -71,7 +69,7 @@ void weighAlone(const lathe::AttentionItem& item, int64_t keys, const float* wei
     }
   }
   for (int64_t start = 0, page = 0; start < keys; start += item.page_size, page++) {
-    const uint8_t* rows = item.values + bytes * item.page_stride * item.blocks[page];
+    const uint8_t* rows = item.values + item.page_stride * item.blocks[page];
     fetchNext<K, D>(item, item.values, start, page, keys);
     int64_t count = keys - start < item.page_size ? keys - start : item.page_size;
     int64_t j = 0;

@@ -7,6 +7,8 @@
 #pragma once
 #include "alone_impl.h"
 #include "bf16_attention_impl.h"
+#include "int8_attention_impl.h"
+#include "int8_kv_impl.h"
 #include "narrow_impl.h"
 #include "prompt_impl.h"
 
@@ -22,6 +24,7 @@ int64_t attentionScratch(const lathe::AttentionItem& item) {
     single = item.group * narrowStride(keys, item.page_size);
   }
 #endif
+  single += scoreStride(keys) + wideRows(item.head_dim); /* of INT8: where tiles lie, and 16 rows as floats */
   int64_t prompt = promptScratch(item.head_dim);
   return single > prompt ? single : prompt;
 }
@@ -53,7 +56,6 @@ INLINE void weighValues(const uint8_t* values, int64_t head_dim, int64_t d, int 
 template <Kv K, int G>
 void weighGroup(const lathe::AttentionItem& item, int64_t keys, const float* weights, int64_t stride,
                 const float* sums, float* out) {
-  constexpr int64_t bytes = kvBytes<K>;
   for (int64_t d = 0; d < item.head_dim; d += W) {
     int n = item.head_dim - d < W ? int(item.head_dim - d) : W;
     vec acc[G][4];
@@ -63,7 +65,7 @@ void weighGroup(const lathe::AttentionItem& item, int64_t keys, const float* wei
       }
     }
     for (int64_t start = 0, page = 0; start < keys; start += item.page_size, page++) {
-      const uint8_t* values = item.values + bytes * item.page_stride * item.blocks[page];
+      const uint8_t* values = item.values + item.page_stride * item.blocks[page];
       int64_t rows = keys - start < item.page_size ? keys - start : item.page_size;
       if (n == W) {
         weighValues<K, G>(values, item.head_dim, d, W, weights + start, stride, rows, acc);
@@ -84,7 +86,6 @@ void weighGroup(const lathe::AttentionItem& item, int64_t keys, const float* wei
 }
 
 template <Kv K> void attendToken(const lathe::AttentionItem& item, int64_t token, float* scores) {
-  constexpr int64_t bytes = kvBytes<K>;
   using Row = typename KvRowOf<K>::Row;
   int64_t keys = item.first + token;
   int64_t stride = scoreStride(item.first + item.tokens - 1);
@@ -115,7 +116,7 @@ template <Kv K> void attendToken(const lathe::AttentionItem& item, int64_t token
   rows.cols = item.head_dim;
   rows.value_stride = item.head_dim;
   for (int64_t start = 0, page = 0; start < keys; start += item.page_size, page++) {
-    rows.values = item.keys + bytes * item.page_stride * item.blocks[page];
+    rows.values = item.keys + item.page_stride * item.blocks[page];
     int64_t count = keys - start < item.page_size ? keys - start : item.page_size;
     Finish finish{scores + start, stride, nullptr, nullptr, false};
     dotRows<false, Row>(rows, 0, count, {item.head_dim, item.head_dim}, query, item.head_dim, item.group, finish);
@@ -137,7 +138,34 @@ template <Kv K> void attendToken(const lathe::AttentionItem& item, int64_t token
   }
 }
 
+void attendInt8Token(const lathe::AttentionItem& item, int64_t token, float* scratch) {
+  int64_t keys = item.first + token;
+  const float* query = item.query + token * item.query_stride;
+  float* out = item.out + token * item.out_stride;
+#ifdef LATHE_DOTS_BYTES
+  if (attendBytes(item, keys, query, out, scratch)) {
+    return;
+  }
+#endif
+  int64_t stride = scoreStride(item.first + item.tokens - 1);
+  attendInt8(item, query, out, 0, keys, stride, scratch, [&](float* scores, int64_t n) {
+    float sum;
+    softmax<1>(scores, stride, n, item.scale, &sum);
+    return sum;
+  });
+}
+
 void attention(const lathe::AttentionItem& item, Kv type, float* scratch) {
+  if (type == Kv::INT8) {
+    if (item.tokens >= kPromptTokens) {
+      attendPrompt<Kv::INT8>(item, scratch);
+      return;
+    }
+    for (int64_t token = 0; token < item.tokens; token++) {
+      attendInt8Token(item, token, scratch);
+    }
+    return;
+  }
   withKv(type, [&](auto kv) {
     if (item.tokens >= kPromptTokens) {
       attendPrompt<kv.value>(item, scratch);

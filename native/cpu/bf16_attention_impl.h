@@ -30,10 +30,10 @@ template <int D, class F>
 INLINE void overBf16Chunks(const lathe::AttentionItem& item, const uint8_t* base, int64_t keys, F body) {
   int64_t chunk = 0;
   for (int64_t start = 0, page = 0; start < keys; start += item.page_size, page++) {
-    const uint8_t* at = base + 2 * item.page_stride * item.blocks[page];
+    const uint8_t* at = base + item.page_stride * item.blocks[page];
     int64_t left = keys - start - item.page_size;
     if (left > 0) {
-      const uint8_t* next = base + 2 * item.page_stride * item.blocks[page + 1];
+      const uint8_t* next = base + item.page_stride * item.blocks[page + 1];
       int64_t lines = left < item.page_size ? left * D : item.page_size * D;
       lines = lines < kFetchedLines ? lines : kFetchedLines;
       for (int64_t line = 0; line < lines; line++) {

@@ -22,8 +22,6 @@ class Scratch {
   int64_t bytes_ = 0;
 };
 
-inline int64_t bytesOfKv(int32_t kv_type) { return kv_type == LATHE_KV_F32 ? 4 : 2; }
-
 struct lathe_recording : lathe::Recording {};
 
 struct lathe_cpu {

@@ -26,6 +26,8 @@ constexpr int64_t kQuad = 4; /* columns of a lane */
 constexpr int kIntegerTokens = lathe::kIntegerTokens;
 constexpr float kMostInteger = 32767;
 constexpr float kMostByte = 127;
+constexpr float kLargestFloat = 3.402823466e38f;
+constexpr float kLeastLargest = 1e-30f; /* in the place of a smaller max|x|, so that its inverse is a number */
 
 /* Strips of W rows by tokens that fit the registers, of which bytes of x leave more. */
 template <typename Integer> constexpr int integerStrips(int tokens) {
@@ -92,8 +94,6 @@ INLINE int32_t roundSegment(const float* x, int64_t cols, float inverse, Integer
 template <typename Integer>
 INLINE void roundTokens(const float* x, int64_t x_stride, int64_t cols, const lathe::Integers& to, int64_t token0,
                         int64_t token1) {
-  constexpr float kLargestFloat = 3.402823466e38f;
-  constexpr float kLeast = 1e-30f; /* below it a step is as of this, so that its inverse is a number */
   float most = to.bits == 8 ? kMostByte : kMostInteger;
   for (int64_t t = token0; t < token1; t++) {
     const float* row = x + t * x_stride;
@@ -103,7 +103,7 @@ INLINE void roundTokens(const float* x, int64_t x_stride, int64_t cols, const la
       int64_t end = from + to.block < cols ? from + to.block : cols;
       float largest = largestOf(row, from, end);
       bool finite = largest <= kLargestFloat;
-      float base = largest < kLeast ? kLeast : largest;
+      float base = largest < kLeastLargest ? kLeastLargest : largest;
       float scale = finite ? base / most : __builtin_nanf("");
       float inverse = most / base;
       for (int64_t start = from; start < end; start += to.segment, at += to.tokens) {

@@ -9,7 +9,13 @@ typedef float four __attribute__((vector_size(16)));
 namespace lathe {
 
 /* What keys and values are kept in; the numbers are lathe_kv's. */
-enum class Kv : int32_t { F32 = LATHE_KV_F32, F16 = LATHE_KV_F16, BF16 = LATHE_KV_BF16 };
+enum class Kv : int32_t { F32 = LATHE_KV_F32, F16 = LATHE_KV_F16, BF16 = LATHE_KV_BF16, INT8 = LATHE_KV_INT8 };
+enum class KvPart { KEYS, VALUES };
+
+/* Bytes of a key, or a value, of one token and head: with its scale, where it has one. */
+constexpr int64_t kvRowBytes(Kv type, int64_t head_dim) {
+  return type == Kv::INT8 ? head_dim + 4 : head_dim * (type == Kv::F32 ? 4 : 2);
+}
 
 /* One sequence's new tokens under one key/value head. */
 struct AttentionItem {
@@ -24,7 +30,7 @@ struct AttentionItem {
   float scale;
   const uint8_t* keys; /* of page 0, at this key/value head */
   const uint8_t* values;
-  int64_t page_stride; /* elements from a page to the next */
+  int64_t page_stride; /* bytes from a page to the next */
   int64_t page_size;
   const int32_t* blocks;
   int64_t window; /* a token sees so many keys, its own included */
@@ -64,7 +70,8 @@ struct Kernels {
   void (*dequantize)(const lathe_weight&, int64_t row, float* out);
   void (*rms_norm)(float* out, const float* x, const float* weight, int64_t cols, float epsilon);
   void (*rotate)(float* head, int64_t heads, const float* rotation, int64_t head_dim);
-  void (*to_kv)(uint8_t* out, const float* x, int64_t n, Kv type);
+  /* page is a head's. */
+  void (*write_kv)(uint8_t* page, int64_t page_size, int64_t row, const float* x, int64_t head_dim, Kv type, KvPart);
   /* scratch holds attention_scratch floats, aligned to 64 bytes. */
   void (*attention)(const AttentionItem&, Kv type, float* scratch);
   int64_t (*attention_scratch)(const AttentionItem&);

@@ -1,4 +1,4 @@
-/* Elements of keys and values in each type that a cache has. */
+/* Elements of keys and values in each floating type that a cache has; of INT8: int8_kv_impl.h. */
 #pragma once
 #include <type_traits>
 #include "dot_impl.h"
@@ -56,7 +56,7 @@ template <> struct KvRowOf<Kv::F32> { using Row = F32Row; };
 template <> struct KvRowOf<Kv::F16> { using Row = F16Row; };
 template <> struct KvRowOf<Kv::BF16> { using Row = Bf16Row; };
 
-/* f(std::integral_constant<Kv, ...>) */
+/* f(std::integral_constant<Kv, ...>) of a floating type */
 template <class F> INLINE void withKv(Kv type, F f) {
   switch (type) {
     case Kv::F32: f(std::integral_constant<Kv, Kv::F32>{}); break;
@@ -65,8 +65,8 @@ template <class F> INLINE void withKv(Kv type, F f) {
   }
 }
 
-/* Keys or values as the cache has them. */
-void toKv(uint8_t* out, const float* x, int64_t n, Kv type) {
+/* A key or value as the cache has it. */
+INLINE void writeFloats(uint8_t* out, const float* x, int64_t n, Kv type) {
   if (type == Kv::F32) {
     __builtin_memcpy(out, x, size_t(n) * 4);
     return;

@@ -35,7 +35,7 @@ enum lathe_kind {
 enum { LATHE_PACKED_ROWS = 16 };
 
 /* What keys and values are kept in. */
-enum lathe_kv { LATHE_KV_F32 = 0, LATHE_KV_F16 = 1, LATHE_KV_BF16 = 2 };
+enum lathe_kv { LATHE_KV_F32 = 0, LATHE_KV_F16 = 1, LATHE_KV_BF16 = 2, LATHE_KV_INT8 = 3 };
 
 enum lathe_scale { LATHE_SCALE_NONE = 0, LATHE_SCALE_F32 = 1, LATHE_SCALE_BF16 = 2 };
 
@@ -118,7 +118,8 @@ LATHE_API int32_t lathe_cpu_embed(lathe_cpu*, float* out, int64_t out_stride, co
                                   int64_t count);
 LATHE_API int32_t lathe_cpu_rms_norm(lathe_cpu*, float* out, int64_t out_stride, const float* x, int64_t x_stride,
                                      const float* weight, int64_t rows, int64_t cols, float epsilon);
-/* keys, values [pages, kv_heads, page_size, head_dim] of a lathe_kv type; rotations [positions, head_dim]. */
+/* keys, values [pages, kv_heads, page_size, head_dim] of a lathe_kv type, as INT8 [pages, kv_heads] of page_size * head_dim
+ * codes and page_size scales in F32; rotations [positions, head_dim]. */
 LATHE_API int32_t lathe_cpu_rotate_and_append(lathe_cpu*, float* qkv, int64_t stride, int64_t tokens,
                                               const float* rotations, int64_t rotation_rows, int64_t rotation_stride,
                                               int32_t heads, int32_t kv_heads, int32_t head_dim, uint8_t* keys,

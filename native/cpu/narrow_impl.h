@@ -105,7 +105,7 @@ INLINE void weighChunk(const float* scores, int64_t stride, const vec (&shift)[G
 template <Kv K, class F>
 INLINE void overChunks(const lathe::AttentionItem& item, const uint8_t* start, int64_t keys, F body) {
   constexpr int64_t bytes = kvBytes<K>;
-  int64_t page_bytes = bytes * item.page_stride;
+  int64_t page_bytes = item.page_stride;
   const int32_t* blocks = item.blocks;
   if (item.page_size == W) {
     int64_t whole = keys / W;

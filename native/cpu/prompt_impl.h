@@ -7,7 +7,7 @@
  * ascending order, where attention_impl.h sums by lanes: a prompt's last bits differ from a single token's.
  */
 #pragma once
-#include "kv_impl.h"
+#include "int8_kv_impl.h"
 #include "rows_impl.h"
 
 namespace {
@@ -21,8 +21,8 @@ INLINE int64_t promptScratch(int64_t head_dim) {
   return 2 * head_dim * W + kKeyBlock * W + 2 * kKeyBlock * (head_dim + 16);
 }
 
-/* scores[j][lane] = sum_d queries[d][lane] * keys[j][d] */
-template <int N>
+/* scores[j][lane] = sum_d queries[d][lane] * keys[j][d]; Across: keys[d][j] of kTileRows columns */
+template <int N, bool Across>
 INLINE void scoreKeys(const float* queries, const float* keys, int64_t head_dim, float* scores) {
   vec acc[N];
 #pragma GCC unroll 8
@@ -33,7 +33,7 @@ INLINE void scoreKeys(const float* queries, const float* keys, int64_t head_dim,
     vec q = vload(queries + d * W);
 #pragma GCC unroll 8
     for (int j = 0; j < N; j++) {
-      acc[j] = vfma(q, vset(keys[j * head_dim + d]), acc[j]);
+      acc[j] = vfma(q, vset(Across ? keys[d * kTileRows + j] : keys[j * head_dim + d]), acc[j]);
     }
   }
 #pragma GCC unroll 8
@@ -72,15 +72,17 @@ struct PromptTile {
 };
 
 /* Keys first to first + rows of the sequence; lane i sees `visible + i` keys. */
+template <bool Across>
 INLINE void attendBlock(PromptTile& tile, const float* keys, const float* values, int64_t head_dim, int64_t first,
                         int64_t rows, int64_t visible) {
   constexpr int N = 4 * W > 32 ? 8 : 4;
+  int64_t step = Across ? 1 : head_dim;
   int64_t j = 0;
   for (; j + N <= rows; j += N) {
-    scoreKeys<N>(tile.queries, keys + j * head_dim, head_dim, tile.scores + j * W);
+    scoreKeys<N, Across>(tile.queries, keys + j * step, head_dim, tile.scores + j * W);
   }
   for (; j < rows; j++) {
-    scoreKeys<1>(tile.queries, keys + j * head_dim, head_dim, tile.scores + j * W);
+    scoreKeys<1, Across>(tile.queries, keys + j * step, head_dim, tile.scores + j * W);
   }
   vec most = tile.most;
   vec nothing = vset(-__builtin_inff());
@@ -140,7 +142,6 @@ template <Kv K> INLINE const float* widenRows(const uint8_t* page, int64_t eleme
 /* Up to W new tokens, from `token` on, of one query head. */
 template <Kv K>
 void attendTile(const lathe::AttentionItem& item, int64_t token, int64_t count, int64_t head, float* scratch) {
-  constexpr int64_t bytes = kvBytes<K>;
   int64_t head_dim = item.head_dim;
   PromptTile tile{scratch, scratch + head_dim * W, scratch + 2 * head_dim * W, vset(-__builtin_inff()), vzero()};
   float* wideKeys = tile.scores + kKeyBlock * W;
@@ -157,12 +158,20 @@ void attendTile(const lathe::AttentionItem& item, int64_t token, int64_t count, 
   for (int64_t start = 0, page = 0; start < keys; start += item.page_size, page++) {
     int64_t at = item.page_stride * item.blocks[page];
     int64_t inPage = keys - start < item.page_size ? keys - start : item.page_size;
-    for (int64_t r = 0; r < inPage; r += kKeyBlock) {
-      int64_t rows = inPage - r < kKeyBlock ? inPage - r : kKeyBlock;
-      int64_t row = at + r * head_dim;
-      const float* k = widenRows<K>(item.keys + bytes * row, rows * head_dim, wideKeys);
-      const float* v = widenRows<K>(item.values + bytes * row, rows * head_dim, wideValues);
-      attendBlock(tile, k, v, head_dim, start + r, rows, visible);
+    constexpr int64_t block = K == Kv::INT8 ? kTileRows : kKeyBlock;
+    for (int64_t r = 0; r < inPage; r += block) {
+      int64_t rows = inPage - r < block ? inPage - r : block;
+      if constexpr (K == Kv::INT8) {
+        Tiles tiles(item.page_size, head_dim);
+        widenKeys(tiles, Rows(tiles, item.keys + at, r, rows), wideKeys);
+        widenValues(tiles, Rows(tiles, item.values + at, r, rows), wideValues);
+        attendBlock<true>(tile, wideKeys, wideValues, head_dim, start + r, rows, visible);
+      } else {
+        int64_t row = at + kvBytes<K> * r * head_dim;
+        const float* k = widenRows<K>(item.keys + row, rows * head_dim, wideKeys);
+        const float* v = widenRows<K>(item.values + row, rows * head_dim, wideValues);
+        attendBlock<false>(tile, k, v, head_dim, start + r, rows, visible);
+      }
     }
   }
   for (int64_t d = 0; d < head_dim; d++) {

@@ -134,6 +134,14 @@ INLINE ivec iopaque(ivec a) {
 }
 /* acc[i] + a[2i] b[2i] + a[2i + 1] b[2i + 1] of 16-bit integers */
 INLINE ivec idot(ivec acc, ivec a, ivec b) { return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b)); }
+/* The first byte of each: W bytes. */
+INLINE void istoreBytes(void* p, ivec a) {
+  alignas(32) int32_t words[8];
+  _mm256_store_si256(reinterpret_cast<__m256i*>(words), a);
+  for (int i = 0; i < 8; i++) {
+    static_cast<uint8_t*>(p)[i] = uint8_t(words[i]);
+  }
+}
 INLINE vec ifloat(ivec a) { return _mm256_cvtepi32_ps(a); }
 INLINE ivec iround(vec a) { return _mm256_cvtps_epi32(a); }
 /* Four 16-bit integers each at p and p + step. */

@@ -230,6 +230,20 @@ INLINE ivec idotBytes(ivec acc, ivec a, ivec b) {
   __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
   return acc;
 }
+/* The same of four bytes at p, over and over. */
+INLINE void idotSpread(ivec& acc, ivec a, const int8_t* p) {
+  __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(a), "m"(*reinterpret_cast<const int8_t(*)[4]>(p)));
+}
+/* a * 256, and a / 256 rounded to the nearest, halves up */
+INLINE ivec itimes256(ivec a) { return _mm512_slli_epi32(a, 8); }
+INLINE ivec idivide256(ivec a) { return _mm512_srai_epi32(_mm512_add_epi32(a, _mm512_set1_epi32(128)), 8); }
+INLINE ivec isub(ivec a, ivec b) { return _mm512_sub_epi32(a, b); }
+/* In each quarter the first bytes of four integers, then their second ones, then zeros. */
+INLINE ivec isplitBytes(ivec a) {
+  const __m128i order = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, -1, -1, -1, -1, -1, -1, -1, -1);
+  return _mm512_shuffle_epi8(a, _mm512_broadcast_i32x4(order));
+}
+INLINE void istore(void* p, ivec a) { _mm512_storeu_si512(p, a); }
 /* Four bytes each at p, p + step ..., in the order 0, 2, 1, 3. */
 INLINE void istoreByteQuads(int8_t* p, int64_t step, ivec a) {
   const __m128i order = _mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
@@ -241,6 +255,8 @@ INLINE void istoreByteQuads(int8_t* p, int64_t step, ivec a) {
   }
 }
 #endif
+/* The first byte of each: W bytes. */
+INLINE void istoreBytes(void* p, ivec a) { _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a)); }
 INLINE vec ifloat(ivec a) { return _mm512_cvtepi32_ps(a); }
 INLINE ivec iround(vec a) { return _mm512_cvtps_epi32(a); }
 /* Four 16-bit integers each at p, p + step ... */

@@ -171,6 +171,14 @@ INLINE ivec idot(ivec acc, ivec a, ivec b) {
 #endif
   return acc + (a << 16 >> 16) * (b << 16 >> 16) + (a >> 16) * (b >> 16);
 }
+/* The first byte of each: W bytes. */
+INLINE void istoreBytes(void* p, ivec a) {
+  int32_t words[4];
+  memcpy(words, &a, sizeof words);
+  for (int i = 0; i < 4; i++) {
+    static_cast<uint8_t*>(p)[i] = uint8_t(words[i]);
+  }
+}
 INLINE vec ifloat(ivec a) { return __builtin_convertvector(a, vec); }
 /* To the nearest, halves to even, as vector instructions do. */
 INLINE ivec iround(vec a) { return __builtin_convertvector(vround(a), ivec); }

@@ -9,7 +9,7 @@
 #define LATHE_KERNELS(name, bit)                                                                                     \
   namespace lathe {                                                                                                  \
   const Kernels name = {bit,              linear,     linearScratch, toIntegers,   integerLinear,                    \
-                        dequantize,       rmsNorm,    rotate,        toKv,         attentionWithin,                  \
+                        dequantize,       rmsNorm,    rotate,        writeKv,         attentionWithin,                  \
                         attentionScratch, gate,       argmax,        readAll,      multiplyAdds,                     \
                         integerMultiplyAdds, kByteMultiplyAdds, layerNorm, addRmsNorm, activateRow, softCap};                         \
   }

@@ -38,37 +38,6 @@ int32_t lathe_cpu_norm_heads(lathe_cpu* cpu, float* qkv, int64_t stride, int64_t
   return LATHE_OK;
 }
 
-int32_t lathe_cpu_append(lathe_cpu* cpu, const float* qkv, int64_t stride, int64_t tokens, int32_t heads,
-                         int32_t kv_heads, int32_t head_dim, uint8_t* keys, uint8_t* values, int32_t kv_type,
-                         int64_t pages, int32_t page_size, const int32_t* slots) {
-  int64_t last = pages * page_size;
-  int32_t status = cpu->chain.require([=] {
-    for (int64_t t = 0; t < tokens; t++) {
-      if (slots[t] < 0 || slots[t] >= last) {
-        return LATHE_BAD_SLOT;
-      }
-    }
-    return LATHE_OK;
-  });
-  if (status != LATHE_OK) {
-    return status;
-  }
-  cpu->chain.reads(slots, tokens);
-  int64_t bytes = bytesOfKv(kv_type);
-  overRows(cpu, tokens, int64_t(kv_heads) * head_dim, [=](int64_t from, int64_t to) {
-    for (int64_t t = from; t < to; t++) {
-      for (int64_t h = 0; h < kv_heads; h++) {
-        const float* key = qkv + t * stride + (heads + h) * head_dim;
-        const float* value = key + int64_t(kv_heads) * head_dim;
-        int64_t at = ((slots[t] / page_size * kv_heads + h) * page_size + slots[t] % page_size) * head_dim;
-        cpu->kernels->to_kv(keys + bytes * at, key, head_dim, Kv(kv_type));
-        cpu->kernels->to_kv(values + bytes * at, value, head_dim, Kv(kv_type));
-      }
-    }
-  });
-  return LATHE_OK;
-}
-
 int32_t lathe_cpu_add_embedding(lathe_cpu* cpu, float* out, int64_t out_stride, const lathe_weight* table,
                                 const int32_t* rows, int64_t count) {
   for (int64_t i = 0; i < count; i++) {

@@ -79,29 +79,12 @@ void addRmsNorm(float* out, const float* x, const float* weight, int64_t cols, f
   }
 }
 
-/* One query head over keys first to last: scores, cap, softmax, weighted sum, page by page. */
-template <Kv K>
-void attendRange(const lathe::AttentionItem& item, const float* query, float* out, int64_t first, int64_t last,
-                 float* scores) {
-  constexpr int64_t bytes = kvBytes<K>;
-  int64_t head_dim = item.head_dim;
-  int64_t n = last - first;
+/* Scores, already scaled, to weights that are still to be divided by their sum, which is returned. */
+float cappedWeights(float* scores, int64_t n, float cap) {
+  if (cap > 0) {
+    softCap(scores, n, cap);
+  }
   float largest = -__builtin_inff();
-  auto row = [&](const uint8_t* base, int64_t j) {
-    return base + bytes * (item.page_stride * item.blocks[j / item.page_size] + j % item.page_size * head_dim);
-  };
-  for (int64_t j = 0; j < n; j++) {
-    const uint8_t* key = row(item.keys, first + j);
-    vec sum = vzero();
-    for (int64_t d = 0; d < head_dim; d += W) {
-      int count = head_dim - d < W ? int(head_dim - d) : W;
-      sum = vfma(vloadn(query + d, count), loadKv<K>(key, d, count), sum);
-    }
-    scores[j] = vsum1(sum) * item.scale;
-  }
-  if (item.soft_cap > 0) {
-    softCap(scores, n, item.soft_cap);
-  }
   for (int64_t j = 0; j < n; j++) {
     largest = scores[j] > largest ? scores[j] : largest;
   }
@@ -113,7 +96,29 @@ void attendRange(const lathe::AttentionItem& item, const float* query, float* ou
     vstoren(scores + j, p, count);
     total = vadd(total, p);
   }
-  vec sum = vset(vsum1(total));
+  return vsum1(total);
+}
+
+/* One query head over keys first to last: scores, cap, softmax, weighted sum, page by page. */
+template <Kv K>
+void attendRange(const lathe::AttentionItem& item, const float* query, float* out, int64_t first, int64_t last,
+                 float* scores) {
+  constexpr int64_t bytes = kvBytes<K>;
+  int64_t head_dim = item.head_dim;
+  int64_t n = last - first;
+  auto row = [&](const uint8_t* base, int64_t j) {
+    return base + item.page_stride * item.blocks[j / item.page_size] + bytes * (j % item.page_size * head_dim);
+  };
+  for (int64_t j = 0; j < n; j++) {
+    const uint8_t* key = row(item.keys, first + j);
+    vec sum = vzero();
+    for (int64_t d = 0; d < head_dim; d += W) {
+      int count = head_dim - d < W ? int(head_dim - d) : W;
+      sum = vfma(vloadn(query + d, count), loadKv<K>(key, d, count), sum);
+    }
+    scores[j] = vsum1(sum) * item.scale;
+  }
+  vec sum = vset(cappedWeights(scores, n, item.soft_cap));
   for (int64_t d = 0; d < head_dim; d += W) {
     int count = head_dim - d < W ? int(head_dim - d) : W;
     vec acc = vzero();
@@ -133,6 +138,17 @@ void attentionWithin(const lathe::AttentionItem& item, Kv type, float* scratch) 
   for (int64_t token = 0; token < item.tokens; token++) {
     int64_t last = item.first + token;
     int64_t first = last > item.window ? last - item.window : 0;
+    if (type == Kv::INT8) {
+      int64_t stride = scoreStride(item.first + item.tokens - 1);
+      attendInt8(item, item.query + token * item.query_stride, item.out + token * item.out_stride, first, last,
+                      stride, scratch, [&](float* scores, int64_t n) {
+                        for (int64_t j = 0; j < n; j++) {
+                          scores[j] *= item.scale;
+                        }
+                        return cappedWeights(scores, n, item.soft_cap);
+                      });
+      continue;
+    }
     for (int64_t g = 0; g < item.group; g++) {
       const float* query = item.query + token * item.query_stride + g * item.head_dim;
       float* out = item.out + token * item.out_stride + g * item.head_dim;

@@ -9,9 +9,9 @@ import java.util.Arrays;
  * slot / pageSize} at row {@code slot % pageSize}; a sequence's tokens find their pages through its
  * block table.
  *
- * <p>As INT8, a row of a head is {@code headDim} codes and one scale ({@link TokenQuantization}): a
- * page has {@code pageSize * headDim} codes of each head, then their {@code pageSize} scales in
- * F32. How the codes lie among themselves is the backend's business.
+ * <p>As INT8, a row of a head is {@code headDim} codes and one scale in F32 ({@link
+ * TokenQuantization}). Within a page of a head, {@code pageSize * (headDim + 4)} bytes, they lie as
+ * the backend likes; {@link KvRows} says how, where it likes it plain.
  *
  * @param keys [pages, kvHeads, pageSize, headDim] F32, F16 or BF16, or [pages, kvHeads, pageSize,
  *     headDim + {@value #SCALE_BYTES}] I8

@@ -51,6 +51,12 @@ public abstract class BackendConformance {
     return 0;
   }
 
+  /** For {@link #int8AttentionError}: {@link Tolerance#integerAttention}. */
+  protected static double integerAttention(
+      int headDim, long shared, double largestScore, double largestValue) {
+    return Tolerance.integerAttention(headDim, shared, largestScore, largestValue);
+  }
+
   @BeforeAll
   void openBackend() {
     backend = open();

@@ -124,6 +124,21 @@ final class Tolerance {
   }
 
   /**
+   * What integers of 16 bits add to {@link #attention} over INT8. An element of a query is off by
+   * half of 1 / 32,639 of its head's largest, so a score by {@code sqrt(headDim) / 65,278
+   * largestScore} (Cauchy-Schwarz). A probability times its value's scale is off by half of 1 /
+   * 65,535 of the largest among those of {@code shared} keys, and is multiplied by codes up to 127:
+   * the largest are at most all probabilities together.
+   *
+   * @param shared keys whose probabilities share a scale
+   */
+  static double integerAttention(
+      int headDim, long shared, double largestScore, double largestValue) {
+    double query = Math.sqrt(headDim) / 65_278;
+    return largestValue * (Math.expm1(2 * query * largestScore) + shared / 131_070.0);
+  }
+
+  /**
    * A gated activation. {@code 1 + tanh(y)} and its like cancel for negative x, so the error is
    * relative to |x||up|, not to the result: exp or tanh at 4 ulp, their argument at 4 u, three
    * products and the store.

@@ -492,7 +492,7 @@ public final class CpuBackend extends HostBackend {
 
   @Override
   public List<DType> cacheTypes() {
-    return List.of(DType.F32, DType.F16, DType.BF16);
+    return List.of(DType.F32, DType.F16, DType.BF16, DType.I8);
   }
 
   /** As the model is stored; beside quantized matrices, which lose more, at most 16 bits. */
@@ -508,6 +508,7 @@ public final class CpuBackend extends HostBackend {
       case F32 -> 0;
       case F16 -> 1;
       case BF16 -> 2;
+      case I8 -> 3;
       default -> throw new IllegalArgumentException("no cache in " + cache.keys().dtype());
     };
   }

@@ -43,6 +43,18 @@ final class CpuConformanceTest {
           || (group % 16 == 0 && 128 % group == 0);
     }
 
+    /** VNNI multiplies codes by integers, for the heads and pages of int8_attention_impl.h. */
+    @Override
+    protected double int8AttentionError(
+        AttentionShape shape, int pageSize, double largestScore, double largestValue) {
+      boolean integers =
+          (set == InstructionSet.AVX512BF16 || set == InstructionSet.AVX512VNNI)
+              && shape.softCap() == AttentionShape.NO_CAP
+              && shape.headDim() % 32 == 0
+              && pageSize % 16 == 0;
+      return integers ? integerAttention(shape.headDim(), 128, largestScore, largestValue) : 0;
+    }
+
     /**
      * AVX512BF16 multiplies keys and values in BF16 by queries and probabilities of that type, for
      * the heads and pages of bf16_attention_impl.h; Bf16AttentionTest checks it more closely.
