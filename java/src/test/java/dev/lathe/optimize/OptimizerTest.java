@@ -7,6 +7,7 @@ import dev.lathe.SharedFiles;
 import dev.lathe.backend.Backends;
 import dev.lathe.backend.Caches;
 import dev.lathe.backend.OpenedBackend;
+import dev.lathe.backend.cpu.CpuBackend;
 import dev.lathe.checkpoint.Checkpoint;
 import dev.lathe.checkpoint.Checkpoints;
 import dev.lathe.error.InvalidInputException;
@@ -28,9 +29,12 @@ import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.Set;
+import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** The main job on a real trained model, with few tokens so that it is quick. */
 class OptimizerTest {
@@ -187,9 +191,14 @@ class OptimizerTest {
   }
 
   /** Keys and values as INT8: the cache gets smaller, the file does not. */
-  @Test
-  void kv8IsAcceptedForItsCacheAndJudgedThroughIt() throws IOException {
-    OptimizeOutcome outcome = optimizer(on(request(KV8), "nd4j"), ProgressSink.SILENT).run();
+  @ParameterizedTest
+  @CsvSource({"nd4j, 4, 2.67", "native, 2, 1.33"})
+  void kv8IsAcceptedForItsCacheAndJudgedThroughIt(String kernels, int bytesBefore, String smaller)
+      throws IOException {
+    Assumptions.assumeTrue(
+        kernels.equals("nd4j") || CpuBackend.whyUnusable().isEmpty(),
+        () -> CpuBackend.whyUnusable().orElseThrow());
+    OptimizeOutcome outcome = optimizer(on(request(KV8), kernels), ProgressSink.SILENT).run();
     OptimizeResults results = outcome.results();
     assertThat(results.stages())
         .extracting(Stage::name)
@@ -197,14 +206,15 @@ class OptimizerTest {
             "baseline", "quantize-int8", "quantize-kv8", "quantize-kv8-2", "kv-cache", "batch-3");
     Stage int8 = results.stages().get(1);
     Stage kv8 = results.stages().get(2);
-    // 5 layers of 4 heads of 8, as F32 and as codes with a scale.
+    // 5 layers of 4 heads of 8, as F32, as F32 or BF16 beside INT8 weights, as codes with a scale.
     assertThat(results.source().kvBytesPerToken()).isEqualTo(2 * 5 * 4 * 8 * 4);
-    assertThat(int8.kvBytesPerToken()).hasValue(2 * 5 * 4 * 8 * 4);
+    assertThat(int8.kvBytesPerToken()).hasValue(2L * 5 * 4 * 8 * bytesBefore);
     assertThat(kv8.kvBytesPerToken()).hasValue(2 * 5 * 4 * (8 + 4));
-    assertThat(int8.reason()).doesNotContain("KV-cache");
+    assertThat(int8.reason().contains("KV-cache 2.00× smaller")).isEqualTo(bytesBefore == 2);
     assertThat(kv8.bytes()).isEqualTo(int8.bytes());
     assertThat(kv8.accepted()).isTrue();
-    assertThat(kv8.reason()).contains("as large as the model before it, KV-cache 2.67× smaller");
+    assertThat(kv8.reason())
+        .contains("as large as the model before it, KV-cache " + smaller + "× smaller");
     assertThat(kv8.layers()).isEmpty();
     // The same weights: whatever is lost is lost in the cache.
     assertThat(kv8.quality().orElseThrow().perplexity())
