@@ -7,8 +7,8 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 
 /**
- * Single rows of a cache in the host's memory, for backends that keep INT8 plainly: a page of a head
- * is the codes of its rows, in their order, then the rows' scales.
+ * Single rows of a cache in the host's memory, for backends that keep INT8 plainly: a page of a
+ * head is the codes of its rows, in their order, then the rows' scales.
  */
 public final class KvRows {
   private static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED;

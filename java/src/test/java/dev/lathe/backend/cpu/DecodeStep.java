@@ -13,7 +13,8 @@ import java.util.SplittableRandom;
 
 /**
  * New tokens of several sequences and a cache for them. Pages lie in no order; rows of a last page
- * beyond the context are NaN, and a page that is nobody's is too.
+ * beyond the context are NaN, and a page that is nobody's is too. An INT8 cache is written by the
+ * backend that reads it, from keys and values in F32.
  */
 final class DecodeStep implements AutoCloseable {
   final AttentionShape shape;
@@ -21,8 +22,10 @@ final class DecodeStep implements AutoCloseable {
   final int[] contexts;
   final Tensor queries; // [sequences * newTokens, columns]
   final KvLayer cache;
-  private final DType type;
+  private final KvLayer numbers; // the cache, or in F32 what an INT8 cache is made of
+  private final DType type; // of the numbers
   private final int newTokens;
+  private byte beyond = -1; // in every byte of an INT8 cache that nothing was written to
   private final int[][] pages;
   private final Arena arena = Arena.ofShared();
 
@@ -31,7 +34,7 @@ final class DecodeStep implements AutoCloseable {
     SplittableRandom random = new SplittableRandom(seed);
     this.shape = shape;
     this.pageSize = pageSize;
-    this.type = type;
+    this.type = type == DType.I8 ? DType.F32 : type;
     this.newTokens = newTokens;
     this.contexts = contexts;
     queries = empty(DType.F32, (long) contexts.length * newTokens, shape.queryKeyValueColumns());
@@ -47,8 +50,8 @@ final class DecodeStep implements AutoCloseable {
         pages[s][i] = next--;
       }
     }
-    long[] size = {held + 1L, shape.kvHeads(), pageSize, shape.headDim()};
-    cache = new KvLayer(empty(type, size), empty(type, size));
+    numbers = layer(this.type, held + 1L);
+    cache = type == DType.I8 ? layer(type, held + 1L) : numbers;
     fillBeyond(Float.NaN);
     for (int s = 0; s < contexts.length; s++) {
       for (int head = 0; head < shape.kvHeads(); head++) {
@@ -62,9 +65,15 @@ final class DecodeStep implements AutoCloseable {
     }
   }
 
-  /** All rows that no sequence's context has. */
+  private KvLayer layer(DType type, long pages) {
+    long[] size = KvLayer.shape(type, pages, shape.kvHeads(), pageSize, shape.headDim());
+    return new KvLayer(empty(type, size), empty(type, size));
+  }
+
+  /** All rows that no sequence's context has; of INT8 their scales, NaN or about 3e38. */
   void fillBeyond(float value) {
-    boolean[] inside = new boolean[Math.toIntExact(cache.pages()) * pageSize];
+    beyond = Float.isNaN(value) ? (byte) -1 : 0x7f;
+    boolean[] inside = new boolean[Math.toIntExact(numbers.pages()) * pageSize];
     for (int s = 0; s < contexts.length; s++) {
       for (int j = 0; j < contexts[s]; j++) {
         inside[pages[s][j / pageSize] * pageSize + j % pageSize] = true;
@@ -74,8 +83,8 @@ final class DecodeStep implements AutoCloseable {
       for (int head = 0; !inside[slot] && head < shape.kvHeads(); head++) {
         for (int d = 0; d < shape.headDim(); d++) {
           long at = at(slot / pageSize, head, slot % pageSize, d);
-          Floats.set(cache.keys().memory(), type, at, value);
-          Floats.set(cache.values().memory(), type, at, value);
+          Floats.set(numbers.keys().memory(), type, at, value);
+          Floats.set(numbers.values().memory(), type, at, value);
         }
       }
     }
@@ -94,19 +103,19 @@ final class DecodeStep implements AutoCloseable {
   }
 
   float key(int sequence, int kvHead, int position, int d) {
-    return Floats.get(cache.keys().memory(), type, at(sequence, position, kvHead, d, pages));
+    return Floats.get(numbers.keys().memory(), type, at(sequence, position, kvHead, d, pages));
   }
 
   float value(int sequence, int kvHead, int position, int d) {
-    return Floats.get(cache.values().memory(), type, at(sequence, position, kvHead, d, pages));
+    return Floats.get(numbers.values().memory(), type, at(sequence, position, kvHead, d, pages));
   }
 
   void setKey(int sequence, int kvHead, int position, int d, float value) {
-    Floats.set(cache.keys().memory(), type, at(sequence, position, kvHead, d, pages), value);
+    Floats.set(numbers.keys().memory(), type, at(sequence, position, kvHead, d, pages), value);
   }
 
   void setValue(int sequence, int kvHead, int position, int d, float value) {
-    Floats.set(cache.values().memory(), type, at(sequence, position, kvHead, d, pages), value);
+    Floats.set(numbers.values().memory(), type, at(sequence, position, kvHead, d, pages), value);
   }
 
   private long at(int sequence, int position, int kvHead, int d, int[][] pages) {
@@ -164,6 +173,9 @@ final class DecodeStep implements AutoCloseable {
             integers(blocks),
             integers(new int[1]));
     try (CpuBackend backend = CpuBackend.open(threads, set)) {
+      if (cache.type() == DType.I8) {
+        write(backend);
+      }
       backend.attention(out, given, shape, cache, batch);
       backend.synchronize();
     }
@@ -172,6 +184,45 @@ final class DecodeStep implements AutoCloseable {
       Floats.readRow(out, t, rows[t]);
     }
     return rows;
+  }
+
+  /** The numbers of all contexts, as INT8. */
+  private void write(CpuBackend backend) {
+    cache.keys().memory().fill(beyond);
+    cache.values().memory().fill(beyond);
+    int all = Arrays.stream(contexts).sum();
+    AttentionShape shape =
+        new AttentionShape(this.shape.kvHeads(), this.shape.kvHeads(), this.shape.headDim(), 1);
+    Tensor rows = empty(DType.F32, all, shape.queryKeyValueColumns());
+    int[] slots = new int[all];
+    int t = 0;
+    for (int s = 0; s < contexts.length; s++) {
+      for (int j = 0; j < contexts[s]; j++, t++) {
+        slots[t] = pages[s][j / pageSize] * pageSize + j % pageSize;
+        for (int head = 0; head < shape.kvHeads(); head++) {
+          for (int d = 0; d < shape.headDim(); d++) {
+            long key = t * rows.rowStride() + (long) (shape.kvHeads() + head) * shape.headDim() + d;
+            long value = key + (long) shape.kvHeads() * shape.headDim();
+            Floats.set(rows.memory(), DType.F32, key, key(s, head, j, d));
+            Floats.set(rows.memory(), DType.F32, value, value(s, head, j, d));
+          }
+        }
+      }
+    }
+    Tensor none = integers(new int[1]);
+    Tensor ofTokens = integers(new int[all]);
+    BatchTensors batch =
+        new BatchTensors(
+            ofTokens,
+            ofTokens,
+            integers(slots),
+            integers(new int[] {0, all}),
+            none,
+            integers(new int[2]),
+            none,
+            none);
+    backend.append(rows, shape, cache, batch);
+    backend.synchronize();
   }
 
   private Tensor integers(int[] values) {
