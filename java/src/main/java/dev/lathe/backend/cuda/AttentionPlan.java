@@ -324,9 +324,10 @@ record AttentionPlan(List<Launch> launches) {
       case F32 -> "_f32";
       case F16 -> "_f16";
       case BF16 -> "_bf16";
+      case I8 -> "_s8";
       default ->
           throw new IllegalArgumentException(
-              "keys and values are " + type + ", not F32, F16, BF16");
+              "keys and values are " + type + ", not F32, F16, BF16, I8");
     };
   }
 }
