@@ -55,7 +55,7 @@ final class AttentionKernels {
     }
     long threads = rotateAppendThreads(shape, cache.type(), rotations != 0);
     kernels
-        .get("rope", "rotate_append" + AttentionPlan.suffix(cache.type()))
+        .get("rope", "rotate_append" + AttentionGeometry.suffix(cache.type()))
         .pointer(qkv)
         .pointer(cache.keys())
         .pointer(cache.values())

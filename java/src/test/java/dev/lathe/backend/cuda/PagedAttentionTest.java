@@ -31,7 +31,7 @@ class PagedAttentionTest {
   /** Heads, groups, sizes, pages: each with decode, prefill and both. */
   static List<AttentionCase> generalCases() {
     List<AttentionCase> cases = new ArrayList<>();
-    for (DType type : new DType[] {DType.F32, DType.F16, DType.BF16}) {
+    for (DType type : new DType[] {DType.F32, DType.F16, DType.BF16, DType.I8}) {
       cases.add(AttentionCase.of(4, 2, 16, type, 16, decode(1)));
       cases.add(AttentionCase.of(4, 2, 16, type, 16, prefill(5)));
       cases.add(AttentionCase.of(4, 1, 8, type, 16, RAGGED));
@@ -39,6 +39,9 @@ class PagedAttentionTest {
       cases.add(AttentionCase.of(3, 3, 7, type, 5, RAGGED));
     }
     cases.add(AttentionCase.of(8, 1, 64, DType.F32, 256, decode(300), decode(256), decode(257)));
+    // Of INT8, rows that start at 16 bytes in pages that don't.
+    cases.add(AttentionCase.of(2, 1, 32, DType.I8, 6, RAGGED));
+    cases.add(AttentionCase.of(2, 2, 48, DType.I8, 16, RAGGED).window(7).softCap(0.7f));
     cases.add(AttentionCase.of(18, 2, 4, DType.F32, 16, RAGGED));
     cases.add(AttentionCase.of(2, 2, 300, DType.F32, 16, RAGGED));
     for (int window : new int[] {1, 7, 16, 40}) {
