@@ -10,7 +10,8 @@ import java.util.Set;
  */
 final class AttentionGeometry {
   /** Modules whose blocks have all keys of their tile. */
-  static final Set<String> PREFILL = Set.of("paged_attention_prefill");
+  static final Set<String> PREFILL =
+      Set.of("paged_attention_prefill");
 
   private static final int MAX_TENSOR_CORE_DIMS = 256;
   private static final int TENSOR_CORE_ROWS = 16;
@@ -30,7 +31,7 @@ final class AttentionGeometry {
 
   /** Whether tensor-core kernels take this shape, in pages of some size at least. */
   static boolean hasTensorCoreKernels(AttentionShape shape, DType type) {
-    return (type == DType.F16 || type == DType.BF16)
+    return (type == DType.F16 || type == DType.BF16 || type == DType.I8)
         && shape.headDim() % 16 == 0
         && shape.headDim() <= MAX_TENSOR_CORE_DIMS;
   }

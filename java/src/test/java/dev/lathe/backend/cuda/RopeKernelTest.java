@@ -5,6 +5,7 @@ import static dev.lathe.backend.cuda.AttentionCase.decode;
 import static dev.lathe.backend.cuda.AttentionCase.prefill;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.lathe.backend.BatchTensors;
 import dev.lathe.backend.KvLayer;
@@ -18,6 +19,7 @@ import java.util.List;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -133,6 +135,70 @@ class RopeKernelTest {
       reference.append(data.qkv(), c.shape(), data.cache(), data.batch());
       assertCache("keys", c, bench.down(cache.keys()), data.cache().keys(), false);
       assertCache("values", c, bench.down(cache.values()), data.cache().values(), false);
+    }
+  }
+
+  /** Planted mistakes, by their number in cuda-kernels/test/kv_int8_faults.cu. */
+  @ParameterizedTest
+  @CsvSource({
+    "1, codes are cut off, not rounded",
+    "2, half of the row is looked at for its largest",
+    "3, the largest is that before the rotation",
+    "4, the scale is that of the next row",
+    "5, values have the scale of the key",
+    "6, a NaN is left out",
+    "7, what is below the least step is a step",
+    "8, the largest is 128"
+  })
+  void canaryAMistakeInInt8IsCaught(int defect, String what) {
+    assumeTrue(CudaDriver.kind().emulated(), "the wrong kernel is built for the emulated GPU only");
+    for (int d : new int[] {0, defect}) {
+      boolean caught = false;
+      for (float first : new float[] {1, 1e-31f, Float.NaN}) {
+        caught |= isCaught(d, first);
+      }
+      assertThat(caught).as("%d: %s", d, what).isEqualTo(d != 0);
+    }
+  }
+
+  /**
+   * @param first of the first token's key, which has zeros behind it where this is not 1
+   */
+  private static boolean isCaught(int defect, float first) {
+    AttentionCase c = AttentionCase.of(2, 2, 8, DType.I8, 16, decode(4), decode(9));
+    try (CudaBench bench = new CudaBench();
+        ReferenceBackend reference = new ReferenceBackend()) {
+      AttentionCase.Data data = c.make(bench);
+      for (int i = 0; i < 8 && first != 1; i++) {
+        Floats.set(data.qkv().memory(), DType.F32, 16 + i, i == 0 ? first : 0);
+      }
+      Tensor rotations = rotations(bench, 8);
+      KvLayer cache = up(bench, data.cache());
+      BatchTensors batch = AttentionCase.up(bench, data.batch());
+      bench
+          .kernels
+          .get("test/kv_int8_faults", "append_int8_with_defect")
+          .pointer(bench.up(data.qkv()))
+          .pointer(cache.keys())
+          .pointer(cache.values())
+          .pointer(bench.up(rotations))
+          .pointer(batch.positions())
+          .pointer(batch.slots())
+          .i32(c.shape().heads())
+          .i32(c.shape().kvHeads())
+          .i32(8)
+          .i32(c.pageSize())
+          .i32(defect)
+          .launch(batch.tokenCount(), 2 * c.shape().kvHeads(), 1, 1, 0);
+      Tensor turned = keysTurnedInF32(c, bench, data, rotations);
+      reference.append(turned, c.shape(), data.cache(), data.batch());
+      try {
+        assertCache("keys", c, bench.down(cache.keys()), data.cache().keys(), true);
+        assertCache("values", c, bench.down(cache.values()), data.cache().values(), false);
+        return false;
+      } catch (AssertionError e) {
+        return true;
+      }
     }
   }
 
