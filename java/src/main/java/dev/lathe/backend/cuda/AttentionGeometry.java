@@ -11,7 +11,7 @@ import java.util.Set;
 final class AttentionGeometry {
   /** Modules whose blocks have all keys of their tile. */
   static final Set<String> PREFILL =
-      Set.of("paged_attention_prefill");
+      Set.of("paged_attention_prefill", "paged_attention_prefill_int8");
 
   private static final int MAX_TENSOR_CORE_DIMS = 256;
   private static final int TENSOR_CORE_ROWS = 16;
@@ -63,21 +63,21 @@ final class AttentionGeometry {
   }
 
   /**
-   * paged_attention_prefill.cu; devices with little shared memory lack the room for large heads.
+   * paged_attention_prefill.cu and paged_attention_prefill_int8.cu; devices with little shared
+   * memory lack the room for large heads.
    */
   static AttentionPlan.Launch prefill(DeviceLimits limits, AttentionShape shape, DType type) {
-    if (type == DType.I8) {
-      return generalMany(limits, shape, type);
-    }
     int dims = tensorCoreDims(shape);
+    boolean int8 = type == DType.I8;
     int parts = type == DType.F16 ? 2 : 1;
     int keys = dims * parts <= 128 ? 64 : dims * parts <= 256 ? 32 : 16;
     int queryBytes = dims * parts <= 128 ? 0 : 128 * parts * (dims + 8);
-    int sharedBytes = 8 * (dims + 8) * keys + queryBytes;
-    return sharedBytes + RESERVED_BYTES > limits.sharedBytesPerBlock()
+    int sharedBytes = keys * (8 * dims + (int8 ? 56 : 64)) + queryBytes;
+    int offsetBytes = (int8 ? 32 : 16) * keys;
+    return sharedBytes + Math.max(offsetBytes, RESERVED_BYTES) > limits.sharedBytesPerBlock()
         ? generalMany(limits, shape, type)
         : launch(
-            "paged_attention_prefill",
+            "paged_attention_prefill" + (int8 ? "_int8" : ""),
             "paged_attention_prefill" + suffix(type) + "_" + dims,
             PREFILL_ROWS,
             0,
