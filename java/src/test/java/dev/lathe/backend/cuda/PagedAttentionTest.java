@@ -386,6 +386,39 @@ class PagedAttentionTest {
     }
   }
 
+  /**
+   * The last of several new tokens has a NaN in its key, or in its value: those before it, in the
+   * same tile, have nothing of it.
+   */
+  @ParameterizedTest
+  @CsvSource({"3, true", "3, false", "70, true", "70, false"})
+  void anInt8RowWithANanIsSeenByItsOwnTokenOnly(int newTokens, boolean inKey) {
+    AttentionCase c = AttentionCase.of(2, 1, 64, DType.I8, 16, chunk(100, newTokens));
+    try (CudaBench bench = new CudaBench()) {
+      AttentionCase.Data data = c.make(bench);
+      Tensor expected = c.expected(bench, data);
+      KvLayer cache = data.cache();
+      int slot = CudaBench.integer(data.batch().slots(), newTokens - 1);
+      float[] row = new float[c.shape().headDim()];
+      row[5] = Float.NaN;
+      KvRows.write(cache, inKey ? cache.keys() : cache.values(), slot / 16, 0, slot % 16, row);
+      AttentionPlan plan =
+          AttentionPlan.of(bench.context.limits(), c.shape(), c.type(), c.sizes(data.batch()));
+      assertThat(plan.launches().getFirst().module())
+          .isEqualTo("paged_attention_" + (newTokens == 3 ? "decode" : "prefill") + "_int8");
+      Tensor actual = run(bench, c, data, plan);
+      long last = newTokens - 1L;
+      AttentionCase.assertClose(
+          c.toString(),
+          actual.rows(0, last),
+          expected.rows(0, last),
+          c.bound(data, arithmetic(plan, c.type())));
+      for (long i = 0; i < actual.size(1); i++) {
+        assertThat(CudaBench.at(actual, last * actual.size(1) + i)).isNaN();
+      }
+    }
+  }
+
   /** By position: from 2^-60 on, twice as large every fourth key, from key 200 on zeros. */
   private static void letValuesGrow(AttentionCase c, AttentionCase.Data data) {
     KvLayer cache = data.cache();
