@@ -7,7 +7,7 @@
  *
  * paged_attention_decode.cu with half its bytes: 2 (head_dim + 4) a key and kv head have to come from memory. Codes go through
  * shared memory as they are and become f16 in registers; queries and probabilities are f16 in one part (common/int8_tiles.cuh):
- * with two, products would take about as long as the bytes.
+ * 11 bits beside codes of 8, where a second part would double the products.
  * needs stages (128 (dims + 16) + 512) bytes of shared memory, for 256 dims 8192 more, and 256 (dims + 4) at least; rows padded
  * by 16 bytes: ldmatrix and cp.async have no bank conflicts. In flight: 4 KB a warp and stage at 128 dims
  * bound by memory: report GB/s; not measured on a GPU yet
