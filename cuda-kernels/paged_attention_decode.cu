@@ -9,80 +9,49 @@
  * where there are fewer, the rest of the tensor core's work is wasted, which costs nothing: 2 sizeof(T) head_dim bytes a
  * key and kv head have to come from memory, and that takes longer. So queries and probabilities go in two parts
  * (common/score_tiles.cuh), and the result is as good as fp32's on f16 keys and values.
- * A block of 4 warps has a tile, a kv head and one of `splits` parts of its keys (flash-decoding). Each warp takes every
- * fourth 16 keys of them, with its own pipeline of `stages` through cp.async and no barrier with the others, until all
- * put their sums together. The last of the blocks puts the parts together (common/combine.cuh). Page numbers are read 32
- * steps ahead, one for 16 keys where page_size is a multiple of 16, so that small pages cost what large ones do.
+ * A block of 4 warps has a tile, a kv head and one of `splits` parts of its keys, each warp a pipeline of its own of `stages`
+ * through cp.async and no barrier with the others, until all put their sums together (common/decode.cuh). The last of the
+ * blocks puts the parts together (common/combine.cuh).
  * needs 256 stages (dims + 8) bytes of shared memory, for 256 dims 64 (dims + 8) more; rows padded by 16 bytes: ldmatrix
  * and cp.async have no bank conflicts. In flight: 8 KB a warp and stage at 128 dims
  * bound by memory: report GB/s; not measured on a GPU yet
  * grid: tiles, kv_heads, splits           twin: ReferenceBackend.attention          proof: PagedAttentionTest
  */
-#include "common/combine.cuh"
-#include "common/score_tiles.cuh"
+#include "common/decode.cuh"
 
 namespace {
 
-constexpr int kWarps = 4;
-constexpr int kThreads = 32 * kWarps;
-constexpr int kRows = 16;
-constexpr int kKeys = 16;  // of a step
+constexpr int kThreads = 32 * kDecodeWarps;
 constexpr int kParts = 2;
 constexpr unsigned kAll = 0xffffffffu;
 
-__device__ __forceinline__ void wait_for_all_but(int groups) {
-  switch (groups) {
-    case 0: return cp_async_wait<0>();
-    case 1: return cp_async_wait<1>();
-    case 2: return cp_async_wait<2>();
-    default: return cp_async_wait<3>();
-  }
-}
-
 /** Brings a warp's keys and values, step by step, into its part of shared memory. */
 template <class T, int kDims>
-struct Loader {
+struct Loader : WarpSteps {
   static constexpr int kStride = kDims + 8;
   static constexpr int kLanesOfRow = kDims / 8;  // 16 bytes each
   static constexpr int kRowsAtOnce = 32 / kLanesOfRow;
 
-  const AttentionShape& shape;
-  const Tile& tile;
   const T *keys, *values;
   T* stages;
-  int kv_head, first_step, steps;  // this warp's: first_step, first_step + kWarps, ...
-  bool one_page;                   // for each step
-  int pages, pages_ahead;          // of the 32 steps that lanes stand for, and of the next 32
+  int kv_head;
 
-  __device__ __forceinline__ int step_key(int step) const { return (first_step + kWarps * step) * kKeys; }
-
-  __device__ __forceinline__ int page_of(int step) const {
-    return step < steps && one_page ? tile.pages[step_key(step) / shape.page_size] : 0;
-  }
-
-  __device__ __forceinline__ T* stage(int index) const { return stages + index * 2 * kKeys * kStride; }
+  __device__ __forceinline__ T* stage(int index) const { return stages + index * 2 * kStepKeys * kStride; }
 
   /** Columns behind head_dim stay zero. */
-  __device__ __forceinline__ void start(int count) {
-    int lane = threadIdx.x % 32;
-    for (int i = lane; i < count * 2 * kKeys; i += 32)
+  __device__ __forceinline__ void clear(int count) const {
+    for (int i = static_cast<int>(threadIdx.x) % 32; i < count * 2 * kStepKeys; i += 32)
       for (int c = shape.head_dim; c < kDims; c++) stages[i * kStride + c] = to_kv<T>(0);
-    pages = page_of(lane);
-    pages_ahead = page_of(32 + lane);
   }
 
   __device__ __forceinline__ void issue(int step, T* to) {
     int lane = threadIdx.x % 32;
     if (step < steps) {
-      if (step > 0 && step % 32 == 0) {
-        pages = pages_ahead;
-        pages_ahead = page_of(step + 32 + lane);
-      }
-      int key = step_key(step), column = lane % kLanesOfRow * 8;
-      int page = __shfl_sync(kAll, pages, step % 32);
+      int page = this->page(step);
+      int key = this->key(step), column = lane % kLanesOfRow * 8;
       int64_t first = one_page ? cached_row(shape, page, kv_head, key % shape.page_size) : 0;
 #pragma unroll
-      for (int i = 0; i < kKeys / kRowsAtOnce; i++) {
+      for (int i = 0; i < kStepKeys / kRowsAtOnce; i++) {
         int row = i * kRowsAtOnce + lane / kLanesOfRow;
         bool there = key + row >= tile.key_begin && key + row < tile.key_end;
         int64_t from = 0;
@@ -92,65 +61,13 @@ struct Loader {
                  column;
         if (column < shape.head_dim) {
           cp_async_16(to + row * kStride + column, keys + from, there);
-          cp_async_16(to + (kKeys + row) * kStride + column, values + from, there);
+          cp_async_16(to + (kStepKeys + row) * kStride + column, values + from, there);
         }
       }
     }
     cp_async_commit();  // also of nothing: groups are counted
   }
 };
-
-/** Puts the warps' sums together: `sums` [warps, rows, dims + 4] of each relative to its own largest score. */
-template <class T, int kDims>
-__device__ __forceinline__ void finish(float* out, float* memory, LaneRows& rows, float (&sums)[kDims / 8][4],
-                                       const AttentionShape& shape, const Tile& tile, const Partials& partials, int kv_head,
-                                       int split, int used) {
-  LATHE_SHARED(float, stats, [kWarps][kRows][2]);
-  constexpr int kStride = kDims + 4;
-  int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  rows.add_up_totals();
-  cp_async_wait<0>();
-  __syncthreads();  // nobody reads the stages any more: the sums take their place
-#pragma unroll
-  for (int i = 0; i < 2; i++) {
-    int row = lane / 4 + 8 * i;
-    if (lane % 4 == 0) {
-      stats[warp][row][0] = rows.largest[i];
-      stats[warp][row][1] = rows.total[i];
-    }
-#pragma unroll
-    for (int n = 0; n < kDims / 8; n++) {
-      float2 pair = {sums[n][2 * i], sums[n][2 * i + 1]};
-      *reinterpret_cast<float2*>(memory + (warp * kRows + row) * kStride + 8 * n + 2 * (lane % 4)) = pair;
-    }
-  }
-  __syncthreads();
-  for (int row = warp; row < tile.rows; row += kWarps) {
-    float largest = -INFINITY, total = 0, factor[kWarps];
-#pragma unroll
-    for (int w = 0; w < kWarps; w++) largest = fmaxf(largest, stats[w][row][0]);
-#pragma unroll
-    for (int w = 0; w < kWarps; w++) {
-      factor[w] = stats[w][row][0] == -INFINITY ? 0.0f : exp2f(stats[w][row][0] - largest);
-      total += factor[w] * stats[w][row][1];
-    }
-    int64_t at = partials.row(shape, tile, kv_head, split, kRows, row);
-    float* to = used == 1 ? out_row(out, shape, tile, kv_head, row) : partials.sums + at * shape.head_dim;
-    float divisor = used == 1 ? total : 1.0f;
-    for (int c = lane; c < shape.head_dim; c += 32) {
-      float sum = 0;
-#pragma unroll
-      for (int w = 0; w < kWarps; w++) sum += factor[w] * memory[(w * kRows + row) * kStride + c];
-      to[c] = sum / divisor;
-    }
-    if (used > 1 && lane == 0) {
-      partials.stats[2 * at] = (largest - kProbabilityExponent<T>) / kLog2e;
-      partials.stats[2 * at + 1] = total;
-    }
-  }
-  if (used > 1 && partials.arrived != nullptr)
-    combine_if_last(out, memory, shape, tile, partials, kv_head, used, kRows);
-}
 
 template <class T, int kDims>
 __device__ __forceinline__ void attend(float* out, const float* qkv, const T* keys, const T* values,
@@ -160,36 +77,36 @@ __device__ __forceinline__ void attend(float* out, const float* qkv, const T* ke
   constexpr int kStride = Loader<T, kDims>::kStride, kSteps = kDims / 16;
   constexpr bool kQueriesInRegisters = kDims <= 128;
   int lane = threadIdx.x % 32, warp = threadIdx.x / 32, kv_head = blockIdx.y, split = blockIdx.z;
-  Tile tile = find_tile(batch, shape, blockIdx.x, kRows, taken);
+  Tile tile = find_tile(batch, shape, blockIdx.x, kDecodeRows, taken);
   if (tile.index < 0) return;
   int used = used_splits(tile, partials.splits, partials.keys_per_split);
   if (split >= used) return;
   // Steps of 16 keys are counted from the sequence's start, so that none reaches over a page that is a multiple of 16.
-  int begin = tile.key_begin / kKeys, count = (tile.key_end + kKeys - 1) / kKeys - begin;
+  int begin = tile.key_begin / kStepKeys, count = (tile.key_end + kStepKeys - 1) / kStepKeys - begin;
   int first = begin + part_begin(count, used, split), end = begin + part_begin(count, used, split + 1);
 
   int all_from = tile.first_key(tile.rows - 1, shape.window), all_until = tile.visible(0);
-  Loader<T, kDims> loader = {shape, tile, keys, values, dynamic + warp * stages * 2 * kKeys * kStride, kv_head,
-                             first + warp, larger(0, (end - first - warp + kWarps - 1) / kWarps),
-                             shape.page_size % kKeys == 0, 0, 0};
-  loader.start(stages);
+  Loader<T, kDims> loader = {
+      {shape, tile, first, end}, keys, values, dynamic + warp * stages * 2 * kStepKeys * kStride, kv_head};
+  loader.clear(stages);
+  loader.read_pages();
   __syncwarp();
   for (int s = 0; s < stages; s++) loader.issue(s, loader.stage(s));
 
   LaneRows rows(qkv, shape, tile, kv_head, 0);
   Fragment<kParts> queries[kQueriesInRegisters ? kSteps : 1];
-  T* shared_queries = dynamic + kWarps * stages * 2 * kKeys * kStride;
+  T* shared_queries = dynamic + kDecodeWarps * stages * 2 * kStepKeys * kStride;
   if constexpr (kQueriesInRegisters) {
 #pragma unroll
     for (int k = 0; k < kSteps; k++) queries[k] = rows.query<T, kParts>(k, shape.head_dim);
   } else {
-    for (int k = warp; k < kSteps; k += kWarps) {
+    for (int k = warp; k < kSteps; k += kDecodeWarps) {
       Fragment<kParts> query = rows.query<T, kParts>(k, shape.head_dim);
 #pragma unroll
       for (int p = 0; p < kParts; p++)
 #pragma unroll
         for (int i = 0; i < 4; i++)
-          *reinterpret_cast<uint32_t*>(shared_queries + (p * kRows + lane / 4 + i % 2 * 8) * kStride + 16 * k +
+          *reinterpret_cast<uint32_t*>(shared_queries + (p * kDecodeRows + lane / 4 + i % 2 * 8) * kStride + 16 * k +
                                        i / 2 * 8 + 2 * (lane % 4)) = query.registers[p][i];
     }
     __syncthreads();
@@ -210,13 +127,13 @@ __device__ __forceinline__ void attend(float* out, const float* qkv, const T* ke
         Fragment<kParts> query;
 #pragma unroll
         for (int p = 0; p < kParts; p++)
-          ldmatrix_x4(query.registers[p], shared_queries + (p * kRows + lane % 16) * kStride + 16 * k + lane / 16 * 8);
+          ldmatrix_x4(query.registers[p], shared_queries + (p * kDecodeRows + lane % 16) * kStride + 16 * k + lane / 16 * 8);
         multiply_keys(scores[0], scores[1], query, tile_keys, kStride, 16 * k);
       }
     }
-    int key = loader.step_key(step);
+    int key = loader.key(step);
     float factor[2];
-    rows.probabilities<T>(scores, factor, key, key >= all_from && key + kKeys <= all_until);
+    rows.probabilities<T>(scores, factor, key, key >= all_from && key + kStepKeys <= all_until);
     if (__any_sync(kAll, factor[0] != 1.0f || factor[1] != 1.0f)) {
 #pragma unroll
       for (int n = 0; n < kDims / 8; n++)
@@ -228,12 +145,19 @@ __device__ __forceinline__ void attend(float* out, const float* qkv, const T* ke
     for (int i = 0; i < 4; i++) probabilities.set<T>(i, scores[i / 2][i % 2 * 2], scores[i / 2][i % 2 * 2 + 1]);
 #pragma unroll
     for (int n = 0; n < kDims / 8; n += 2)
-      multiply_values(sums[n], sums[n + 1], probabilities, tile_keys + kKeys * kStride, kStride, 8 * n);
+      multiply_values(sums[n], sums[n + 1], probabilities, tile_keys + kStepKeys * kStride, kStride, 8 * n);
     __syncwarp();  // all lanes are done with this stage
     loader.issue(step + stages, loader.stage(stage));
     stage = stage + 1 == stages ? 0 : stage + 1;
   }
-  finish<T, kDims>(out, reinterpret_cast<float*>(dynamic), rows, sums, shape, tile, partials, kv_head, split, used);
+  finish<kDims>(out, reinterpret_cast<float*>(dynamic), rows, shape, tile, partials, kv_head, split, used,
+                kProbabilityExponent<T>, [&](int i, float* to) {
+#pragma unroll
+                  for (int n = 0; n < kDims / 8; n++) {
+                    float2 pair = {sums[n][2 * i], sums[n][2 * i + 1]};
+                    *reinterpret_cast<float2*>(to + 8 * n + 2 * (lane % 4)) = pair;
+                  }
+                });
 }
 
 }  // namespace

@@ -2,17 +2,19 @@
  *
  *   out[t, h, :] = sum over k of softmax_k(cap(scale * q[t, h, :] . key[k, :])) * value[k, :]
  *
- *   shapes, rows and tiles: common/paged.cuh; keys and values f32, f16 or bf16, any head_dim and page_size
+ *   shapes, rows and tiles: common/paged.cuh; keys and values f32, f16, bf16 or INT8, any head_dim and page_size
  *
  * For F32 keys and values, and for what the tensor-core kernels don't take. All arithmetic in fp32 on CUDA cores; the softmax
- * is computed online (Milakov and Gimelshein 2018, arXiv 1805.02867).
+ * is computed online (Milakov and Gimelshein 2018, arXiv 1805.02867). INT8 keys and values are codes times scale, rounded to
+ * fp32, from shared memory on.
  *   paged_attention_few_*   tiles of 8 rows: decode     paged_attention_many_*   tiles of 32 rows: prefill
  * A block of 128 threads takes a tile and a kv head, and of its keys one of `splits` parts: tile_keys at a time through
  * shared memory, as fp32. Scores: a lane a key, a warp every fourth row. Sums: a thread four columns of four rows.
  * needs tile_keys of 1 to 32, at most keys_per_split, and with columns = head_dim rounded up to a multiple of 4
- * 4 (128 + 2 rows columns + 35 (rows + 4) + 2 tile_keys (columns + 4)) bytes of shared memory, 4 rows (splits + 1) at least
+ * 4 (128 + 2 rows columns + 35 (rows + 4) + 2 tile_keys (columns + 4)) bytes of shared memory, 4 rows (splits + 1) at least;
+ * INT8 has 512 bytes of its own besides, for scales
  * the last of the blocks that share keys puts their parts together (common/combine.cuh)
- * reads 2 sizeof(T) kv_heads head_dim bytes a key, once a tile: decode is bound by memory, prefill by shared memory; not
+ * reads 2 sizeof(T) kv_heads head_dim bytes a key, of INT8 2 kv_heads (head_dim + 4), once a tile: decode is bound by memory, prefill by shared memory; not
  * measured on a GPU yet
  * grid: tiles, kv_heads, splits           twin: ReferenceBackend.attention          proof: PagedAttentionTest
  */
@@ -50,18 +52,52 @@ struct Memory {
 };
 
 template <class T>
+constexpr bool kIsInt8 = __is_same(T, int8_t);
+
+/** Of INT8: what a code of a step's keys and values is worth. */
+struct Scales {
+  float keys[32], values[32];
+};
+
+template <class T>
+__device__ __forceinline__ float element(T x, float scale) {
+  if constexpr (kIsInt8<T>)
+    return __fmul_rn(static_cast<float>(x), scale);
+  else
+    return kv_to_float(x);
+}
+
+/** By a warp: where the 32 keys from `key` - lane on lie, those before `end`, and their scales. */
+template <class T>
+__device__ __forceinline__ void locate(int64_t* offsets, Scales* scales, const T* keys, const T* values,
+                                       const AttentionShape& shape, const Tile& tile, int kv_head, int key, int end) {
+  int lane = threadIdx.x % 32;
+  if constexpr (kIsInt8<T>) {
+    offsets[lane] = 0;
+    if (key >= end) return;
+    Int8Row row = cached_int8_key(shape, tile, kv_head, key);
+    offsets[lane] = row.codes;
+    scales->keys[lane] = load_scale(keys + row.scale);
+    scales->values[lane] = load_scale(values + row.scale);
+  } else {
+    offsets[lane] = key < end ? cached_key(shape, tile, kv_head, key) : 0;
+  }
+}
+
+template <class T>
 __device__ __forceinline__ void load_scalars(float* to_keys, float* to_values, const T* keys, const T* values,
-                                             int64_t from, bool there, int head_dim, int column) {
+                                             int64_t from, bool there, int head_dim, int column, float key_scale,
+                                             float value_scale) {
   for (int j = column; j < column + 4; j++) {
     bool inside = there && j < head_dim;
-    to_keys[j] = inside ? kv_to_float(keys[from + j]) : 0.0f;
-    to_values[j] = inside ? kv_to_float(values[from + j]) : 0.0f;
+    to_keys[j] = inside ? element(keys[from + j], key_scale) : 0.0f;
+    to_values[j] = inside ? element(values[from + j], value_scale) : 0.0f;
   }
 }
 
 template <class T>
 __device__ __forceinline__ void load_pack(float* to_keys, float* to_values, const T* keys, const T* values, int64_t from,
-                                          bool there, int column) {
+                                          bool there, int column, float key_scale, float value_scale) {
   Pack<T> key = {}, value = {};
   if (there) {
     key = *reinterpret_cast<const Pack<T>*>(keys + from + column);
@@ -72,8 +108,8 @@ __device__ __forceinline__ void load_pack(float* to_keys, float* to_values, cons
     Four<float> k, v;
 #pragma unroll
     for (int i = 0; i < 4; i++) {
-      k.values[i] = kv_to_float(key.values[j + i]);
-      v.values[i] = kv_to_float(value.values[j + i]);
+      k.values[i] = element(key.values[j + i], key_scale);
+      v.values[i] = element(value.values[j + i], value_scale);
     }
     store_four(to_keys + column + j, k);
     store_four(to_values + column + j, v);
@@ -83,15 +119,23 @@ __device__ __forceinline__ void load_pack(float* to_keys, float* to_values, cons
 /** tile_keys keys and values from `first` on; those outside of the split's become zero. */
 template <class T>
 __device__ __forceinline__ void load_keys(float* to_keys, float* to_values, const T* keys, const T* values,
-                                          const int64_t* offsets, int tile_keys, int there, int head_dim, int columns,
-                                          bool packed) {
+                                          const int64_t* offsets, const Scales* scales, int tile_keys, int there,
+                                          int head_dim, int columns, bool packed) {
   int count = packed ? Pack<T>::kCount : 4, packs = columns / count;
   for (int i = threadIdx.x; i < tile_keys * packs; i += kThreads) {
     int key = i / packs, column = i % packs * count, row = key * (columns + 4);
+    float key_scale = 0, value_scale = 0;
+    if constexpr (kIsInt8<T>) {
+      if (key < there) {
+        key_scale = scales->keys[key];
+        value_scale = scales->values[key];
+      }
+    }
     if (packed)
-      load_pack(to_keys + row, to_values + row, keys, values, offsets[key], key < there, column);
+      load_pack(to_keys + row, to_values + row, keys, values, offsets[key], key < there, column, key_scale, value_scale);
     else
-      load_scalars(to_keys + row, to_values + row, keys, values, offsets[key], key < there, head_dim, column);
+      load_scalars(to_keys + row, to_values + row, keys, values, offsets[key], key < there, head_dim, column, key_scale,
+                   value_scale);
   }
 }
 
@@ -148,7 +192,14 @@ __device__ __forceinline__ void attend(float* out, const float* qkv, const T* ke
   int steps = (tile.key_end - tile.key_begin + tile_keys - 1) / tile_keys;
   int begin = tile.key_begin + part_begin(steps, used, split) * tile_keys;
   int end = smaller(tile.key_end, tile.key_begin + part_begin(steps, used, split + 1) * tile_keys);
-  bool packed = shape.head_dim % Pack<T>::kCount == 0 && is_aligned16(keys) && is_aligned16(values);
+  // A page's rows of INT8 start at 16 bytes where its scales end there.
+  bool packed = shape.head_dim % Pack<T>::kCount == 0 && (!kIsInt8<T> || shape.page_size % 4 == 0) && is_aligned16(keys) &&
+                is_aligned16(values);
+  Scales* scales = nullptr;  // [2] of this step and the next
+  if constexpr (kIsInt8<T>) {
+    LATHE_SHARED(Scales, of_steps, [2]);
+    scales = of_steps;
+  }
 
   for (int i = threadIdx.x; i < kRows * columns; i += kThreads) {
     int row = i / columns, column = i % columns;
@@ -162,15 +213,16 @@ __device__ __forceinline__ void attend(float* out, const float* qkv, const T* ke
     memory.stats[2 * threadIdx.x + 1] = 0;
   }
   for (int i = threadIdx.x; i < 32 * Memory<kRows>::kStride; i += kThreads) memory.probabilities[i] = 0;
-  if (threadIdx.x < 32) memory.offsets[lane] = begin + lane < end ? cached_key(shape, tile, kv_head, begin + lane) : 0;
+  if (threadIdx.x < 32) locate(memory.offsets, scales, keys, values, shape, tile, kv_head, begin + lane, end);
 
   int stage = 0;
   for (int first = begin; first < end; first += tile_keys, stage ^= 1) {
     __syncthreads();  // offsets are there, and what the last step read may be overwritten
-    load_keys(memory.keys, memory.values, keys, values, memory.offsets + 32 * stage, tile_keys, end - first, shape.head_dim,
-              columns, packed);
-    int ahead = first + tile_keys + lane;
-    if (warp == 0) memory.offsets[32 * (stage ^ 1) + lane] = ahead < end ? cached_key(shape, tile, kv_head, ahead) : 0;
+    load_keys(memory.keys, memory.values, keys, values, memory.offsets + 32 * stage, scales + stage, tile_keys, end - first,
+              shape.head_dim, columns, packed);
+    int ahead = first + tile_keys + lane, next = stage ^ 1;
+    if (warp == 0)
+      locate(memory.offsets + 32 * next, scales + next, keys, values, shape, tile, kv_head, ahead, end);
     __syncthreads();
     int key = first + lane;
     for (int row = warp; row < tile.rows; row += kWarps) {
@@ -226,6 +278,8 @@ __device__ __forceinline__ void attend(float* out, const float* qkv, const T* ke
 PAGED_ATTENTION(paged_attention_few_f32, 8, float)
 PAGED_ATTENTION(paged_attention_few_f16, 8, f16)
 PAGED_ATTENTION(paged_attention_few_bf16, 8, bf16)
+PAGED_ATTENTION(paged_attention_few_s8, 8, int8_t)
 PAGED_ATTENTION(paged_attention_many_f32, 32, float)
 PAGED_ATTENTION(paged_attention_many_f16, 32, f16)
 PAGED_ATTENTION(paged_attention_many_bf16, 32, bf16)
+PAGED_ATTENTION(paged_attention_many_s8, 32, int8_t)

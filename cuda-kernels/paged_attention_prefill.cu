@@ -16,24 +16,16 @@
  * 4 rows keys head_dim parts FLOP: bound by the tensor cores; not measured on a GPU yet
  * grid: tiles, kv_heads           twin: ReferenceBackend.attention          proof: PagedAttentionTest
  */
-#include "common/score_tiles.cuh"
+#include "common/prefill.cuh"
 
 namespace {
 
-constexpr int kWarps = 4;
-constexpr int kThreads = 32 * kWarps;
-constexpr int kRows = 16 * kWarps;
+constexpr int kThreads = 32 * kPrefillWarps;
 
 template <class T>
 constexpr int kParts = 1;
 template <>
 constexpr int kParts<f16> = 2;
-
-/** Larger ones wait in shared memory, and fewer keys come at a time. */
-template <class T, int kDims>
-constexpr bool kQueriesInRegisters = kDims * kParts<T> <= 128;
-template <class T, int kDims>
-constexpr int kKeysAtATime = kDims * kParts<T> <= 128 ? 64 : kDims * kParts<T> <= 256 ? 32 : 16;
 
 /** Starts copying a step's keys and values, the latter behind the former; those that nobody sees become zero. */
 template <class T, int kDims, int kKeys>
@@ -53,55 +45,15 @@ __device__ __forceinline__ void issue(T* to, const T* keys, const T* values, con
   cp_async_commit();  // also of nothing: groups are counted
 }
 
-/** A warp's rows against a step's keys and values. */
-template <class T, int kDims, int kKeys>
-__device__ __forceinline__ void step(LaneRows& rows, float (&sums)[kDims / 8][4], const Fragment<kParts<T>>* queries,
-                                     const T* shared_queries, const T* keys, int key, bool all_seen) {
-  constexpr int kStride = kDims + 8;
-  int lane = threadIdx.x % 32;
-  float scores[kKeys / 8][4] = {};
-#pragma unroll(kQueriesInRegisters<T, kDims> ? kDims / 16 : 2)
-  for (int k = 0; k < kDims / 16; k++) {
-    Fragment<kParts<T>> query;
-    if constexpr (kQueriesInRegisters<T, kDims>) {
-      query = queries[k];
-    } else {
-#pragma unroll
-      for (int p = 0; p < kParts<T>; p++)
-        ldmatrix_x4(query.registers[p], shared_queries + (p * 16 + lane % 16) * kStride + 16 * k + lane / 16 * 8);
-    }
-#pragma unroll
-    for (int n = 0; n < kKeys / 8; n += 2)
-      multiply_keys(scores[n], scores[n + 1], query, keys + 8 * n * kStride, kStride, 16 * k);
-  }
-  float factor[2];
-  rows.probabilities<T>(scores, factor, key, all_seen);
-#pragma unroll
-  for (int n = 0; n < kDims / 8; n++)
-#pragma unroll
-    for (int i = 0; i < 4; i++) sums[n][i] *= factor[i / 2];
-  const T* values = keys + kKeys * kStride;
-#pragma unroll
-  for (int k = 0; k < kKeys / 16; k++) {
-    Fragment<kParts<T>> probabilities;
-#pragma unroll
-    for (int i = 0; i < 4; i++)
-      probabilities.template set<T>(i, scores[2 * k + i / 2][i % 2 * 2], scores[2 * k + i / 2][i % 2 * 2 + 1]);
-#pragma unroll
-    for (int n = 0; n < kDims / 8; n += 2)
-      multiply_values(sums[n], sums[n + 1], probabilities, values + 16 * k * kStride, kStride, 8 * n);
-  }
-}
-
 template <class T, int kDims>
 __device__ __forceinline__ void attend(float* out, const float* qkv, const T* keys, const T* values,
                                        const AttentionShape& shape, const AttentionBatch& batch, NewTokens taken) {
   LATHE_DYNAMIC_SHARED(T, dynamic);
-  constexpr int kKeys = kKeysAtATime<T, kDims>, kStride = kDims + 8, kStage = 2 * kKeys * kStride;
+  constexpr int kKeys = kKeysAtATime<kParts<T>, kDims>, kStride = kDims + 8, kStage = 2 * kKeys * kStride;
   LATHE_SHARED(int64_t, offsets, [2][kKeys]);
   int lane = threadIdx.x % 32, warp = threadIdx.x / 32, kv_head = blockIdx.y;
   // The last tiles of a prompt see the most keys: they go first, so that none is left alone at the end.
-  Tile tile = find_tile(batch, shape, static_cast<int>(gridDim.x - 1 - blockIdx.x), kRows, taken);
+  Tile tile = find_tile(batch, shape, static_cast<int>(gridDim.x - 1 - blockIdx.x), kPrefillRows, taken);
   if (tile.index < 0) return;
 
   for (int row = threadIdx.x; row < 4 * kKeys; row += kThreads)
@@ -118,11 +70,11 @@ __device__ __forceinline__ void attend(float* out, const float* qkv, const T* ke
     issue<T, kDims, kKeys>(dynamic + s * kStage, keys, values, offsets[s], there(s), shape.head_dim);
 
   LaneRows rows(qkv, shape, tile, kv_head, 16 * warp);
-  Fragment<kParts<T>> queries[kQueriesInRegisters<T, kDims> ? kDims / 16 : 1];
+  Fragment<kParts<T>> queries[kQueriesInRegisters<kParts<T>, kDims> ? kDims / 16 : 1];
   T* shared_queries = dynamic + 2 * kStage + warp * kParts<T> * 16 * kStride;
 #pragma unroll
   for (int k = 0; k < kDims / 16; k++) {
-    if constexpr (kQueriesInRegisters<T, kDims>) {
+    if constexpr (kQueriesInRegisters<kParts<T>, kDims>) {
       queries[k] = rows.query<T, kParts<T>>(k, shape.head_dim);
     } else {
       Fragment<kParts<T>> query = rows.query<T, kParts<T>>(k, shape.head_dim);
@@ -147,8 +99,8 @@ __device__ __forceinline__ void attend(float* out, const float* qkv, const T* ke
     __syncthreads();  // all threads' copies are there
     int key = tile.key_begin + s * kKeys;
     if (!idle && key < any_until && key + kKeys > any_from)
-      step<T, kDims, kKeys>(rows, sums, queries, shared_queries, dynamic + s % 2 * kStage, key,
-                            key >= all_from && key + kKeys <= all_until);
+      step<T, kParts<T>, kDims, kKeys>(rows, sums, queries, shared_queries, dynamic + s % 2 * kStage, key,
+                                       key >= all_from && key + kKeys <= all_until, Unscaled());
     if (threadIdx.x < kKeys) offsets[s % 2][threadIdx.x] = ahead;
     __syncthreads();  // all are done with this stage
     issue<T, kDims, kKeys>(dynamic + s % 2 * kStage, keys, values, offsets[s % 2], there(s + 2), shape.head_dim);

@@ -14,34 +14,7 @@
  * twin: TokenQuantization           proof: GemmW8A8Test, equal to it
  */
 #include "common/kv_types.cuh"
-
-namespace {
-
-/** Magnitudes order as their bits do, and a NaN comes last. */
-__device__ __forceinline__ unsigned magnitude(float value) { return __float_as_uint(value) & 0x7fffffffu; }
-
-/** What a row's values become. */
-struct Rounding {
-  float inverse, scale;
-  bool finite;
-
-  __device__ __forceinline__ explicit Rounding(unsigned largest) : finite(largest < 0x7f800000u) {
-    constexpr float kMost = 127, kLeast = 1e-30f;  // below it a step is as of this, so that its inverse is a number
-    float base = fmaxf(__uint_as_float(largest), kLeast);
-    inverse = __fdiv_rn(kMost, base);
-    scale = finite ? __fdiv_rn(base, kMost) : __uint_as_float(0x7fc00000u);
-  }
-  __device__ __forceinline__ int8_t code(float value) const {
-    return finite ? static_cast<int8_t>(__float2int_rn(__fmul_rn(value, inverse))) : int8_t{0};
-  }
-};
-
-/** Of a Pack<float>, stored with one instruction. */
-struct alignas(4) Codes {
-  int8_t values[4];
-};
-
-}  // namespace
+#include "common/token_quantization.cuh"
 
 LATHE_KERNEL(quantize_rows_s8, 256,
              (int8_t * q, float* scale, const float* x, int64_t x_stride, int64_t rows, int cols)) {
@@ -68,10 +41,10 @@ LATHE_KERNEL(quantize_rows_s8, 256,
 #pragma unroll 4
     for (int i = threadIdx.x; i < packs; i += blockDim.x) {
       Pack<float> pack = x_packs[i];
-      Codes codes;
+      Codes<4> codes;
 #pragma unroll
       for (int j = 0; j < 4; j++) codes.values[j] = rounding.code(pack.values[j]);
-      reinterpret_cast<Codes*>(q_row)[i] = codes;
+      reinterpret_cast<Codes<4>*>(q_row)[i] = codes;
     }
     for (int c = 4 * packs + threadIdx.x; c < cols; c += blockDim.x) q_row[c] = rounding.code(x_row[c]);
     if (threadIdx.x == 0) scale[row] = rounding.scale;

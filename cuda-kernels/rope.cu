@@ -4,7 +4,7 @@
  *   queries are turned in place; keys are turned on their way into the cache, values go there as they are
  *
  *   qkv        [tokens, (heads + 2 kv_heads) * head_dim]  f32, row-major
- *   keys       [pages, kv_heads, page_size, head_dim]     f32, f16 or bf16; values the same
+ *   keys       [pages, kv_heads, page_size, head_dim]     f32, f16 or bf16, or INT8: common/kv_int8.cuh; values the same
  *   rotations  [positions, head_dim]                      f32: head_dim / 2 cosines, then as many sines; null: nothing is turned
  *   positions  [tokens]                                   row of rotations
  *   slots      [tokens]                                   page * page_size + row of the page; negative: of a token that
@@ -14,10 +14,15 @@
  * multiple of 4 and all start at 16 bytes
  * moves 4 (2 heads + 2 kv_heads) head_dim bytes of qkv and 2 sizeof(T) kv_heads head_dim of the cache a token, so it is
  * bound by memory, in a decode step by its launch; not measured on a GPU yet
- * grid: a token in x, its work in y; any block size
+ * grid: a token in x, its work in y; any block size, for INT8 of whole warps
  * twin: ReferenceBackend.rotateAndAppend, append          proof: RopeKernelTest
+ *
+ * As INT8 a warp takes a head, and a key or value is read twice (the second time from L1): for the largest of its elements,
+ * and for their codes. A key's rotation is rounded step by step there, so that both times, and on every device, it is the same.
  */
+#include "common/kv_int8.cuh"
 #include "common/kv_types.cuh"
+#include "common/token_quantization.cuh"
 
 namespace {
 
@@ -101,6 +106,92 @@ __device__ __forceinline__ void rotate_append_token(float* row, T* keys, T* valu
   }
 }
 
+/** A token's key or value under one head. */
+struct HeadRow {
+  const float* from;
+  const float* rotation;  // null: it goes to the cache as it is
+  int head_dim;
+
+  /** By a warp: use(i, x) with elements i to i + kCount - 1, for all of them. */
+  template <int kCount, class Use>
+  __device__ __forceinline__ void each(Use use) const {
+    int first = static_cast<int>(threadIdx.x) % 32 * kCount, half = head_dim / 2;
+    if (rotation == nullptr) {
+      for (int i = first; i < head_dim; i += 32 * kCount) use(i, load<kCount>(from + i));
+      return;
+    }
+    for (int i = first; i < half; i += 32 * kCount) {
+      Few<kCount> x = load<kCount>(from + i), y = load<kCount>(from + half + i), turned_x, turned_y;
+      Few<kCount> cos = load<kCount>(rotation + i), sin = load<kCount>(rotation + half + i);
+#pragma unroll
+      for (int j = 0; j < kCount; j++) {
+        float c = cos.values[j], s = sin.values[j];
+        turned_x.values[j] = __fsub_rn(__fmul_rn(x.values[j], c), __fmul_rn(y.values[j], s));
+        turned_y.values[j] = __fadd_rn(__fmul_rn(y.values[j], c), __fmul_rn(x.values[j], s));
+      }
+      use(i, turned_x);
+      use(half + i, turned_y);
+    }
+  }
+
+  template <int kCount>
+  struct alignas(kCount * sizeof(float)) Few {
+    float values[kCount];
+  };
+  template <int kCount>
+  static __device__ __forceinline__ Few<kCount> load(const float* at) {
+    return *reinterpret_cast<const Few<kCount>*>(at);
+  }
+};
+
+/** By a warp: codes and their scale. */
+template <int kCount>
+__device__ __forceinline__ void quantize(int8_t* cache, const Int8Row& to, const HeadRow& row) {
+  unsigned largest = 0;
+  row.each<kCount>([&](int, const HeadRow::Few<kCount>& x) {
+#pragma unroll
+    for (int j = 0; j < kCount; j++) largest = max(largest, magnitude(x.values[j]));
+  });
+  Rounding rounding(__reduce_max_sync(0xffffffffu, largest));
+  row.each<kCount>([&](int i, const HeadRow::Few<kCount>& x) {
+    Codes<kCount> codes;
+#pragma unroll
+    for (int j = 0; j < kCount; j++) codes.values[j] = rounding.code(x.values[j]);
+    *reinterpret_cast<Codes<kCount>*>(cache + to.codes + i) = codes;
+  });
+  if (threadIdx.x % 32 == 0) store_scale(cache + to.scale, rounding.scale);
+}
+
+template <int kCount>
+__device__ __forceinline__ void rotate_append_int8(float* row, int8_t* keys, int8_t* values, const float* rotation, int slot,
+                                                   const Heads& shape) {
+  int warps = static_cast<int>(blockDim.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+  int64_t page = slot / shape.page_size;
+  int head = static_cast<int>(blockIdx.y) * warps + static_cast<int>(threadIdx.x) / 32;
+  for (; head < shape.heads + 2 * shape.kv_heads; head += static_cast<int>(gridDim.y) * warps) {
+    if (head < shape.heads) {
+      for (int i = lane * kCount; rotation != nullptr && i < shape.head_dim / 2; i += 32 * kCount)
+        turn<kCount>(row, static_cast<float*>(nullptr), rotation, shape, slot, head, i);
+      continue;
+    }
+    int kv_head = head - shape.heads;
+    bool value = kv_head >= shape.kv_heads;
+    if (value) kv_head -= shape.kv_heads;
+    quantize<kCount>(value ? values : keys,
+                     Int8Row(page * shape.kv_heads + kv_head, slot % shape.page_size, shape.page_size, shape.head_dim),
+                     {row + static_cast<int64_t>(head) * shape.head_dim, value ? nullptr : rotation, shape.head_dim});
+  }
+}
+
+template <int kCount, class T>
+__device__ __forceinline__ void rotate_append_any(float* row, T* keys, T* values, const float* rotation, int slot,
+                                                  const Heads& shape) {
+  if constexpr (__is_same(T, int8_t))
+    rotate_append_int8<kCount>(row, keys, values, rotation, slot, shape);
+  else
+    rotate_append_token<kCount>(row, keys, values, rotation, slot, shape);
+}
+
 template <class T>
 __device__ __forceinline__ void rotate_append(float* qkv, T* keys, T* values, const float* rotations,
                                               const int* positions, const int* slots, const Heads& shape) {
@@ -112,9 +203,9 @@ __device__ __forceinline__ void rotate_append(float* qkv, T* keys, T* values, co
   bool packed = (rotations == nullptr ? shape.head_dim : shape.head_dim / 2) % 4 == 0 && is_aligned16(qkv) &&
                 is_aligned16(keys) && is_aligned16(values) && is_aligned16(rotations);
   if (packed)
-    rotate_append_token<4>(row, keys, values, rotation, slots[token], shape);
+    rotate_append_any<4>(row, keys, values, rotation, slots[token], shape);
   else
-    rotate_append_token<1>(row, keys, values, rotation, slots[token], shape);
+    rotate_append_any<1>(row, keys, values, rotation, slots[token], shape);
 }
 
 }  // namespace
@@ -128,3 +219,4 @@ __device__ __forceinline__ void rotate_append(float* qkv, T* keys, T* values, co
 ROTATE_APPEND(rotate_append_f32, float)
 ROTATE_APPEND(rotate_append_f16, f16)
 ROTATE_APPEND(rotate_append_bf16, bf16)
+ROTATE_APPEND(rotate_append_s8, int8_t)

@@ -1,4 +1,4 @@
-/* The types that keys and values are kept in: F32, F16, BF16. */
+/* The floating types that keys and values are kept in: F32, F16, BF16. INT8: kv_int8.cuh. */
 #pragma once
 #include <cuda_fp16.h>
 

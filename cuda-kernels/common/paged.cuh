@@ -1,7 +1,7 @@
 /* Attention over paged keys and values: which rows a block computes, which keys they see, and where those lie.
  *
  *   qkv, out         [tokens, columns] f32; columns of out: heads * head_dim, of qkv: 2 kv_heads * head_dim more
- *   keys, values     [pages, kv_heads, page_size, head_dim]
+ *   keys, values     [pages, kv_heads, page_size, head_dim], or INT8: kv_int8.cuh
  *   query_starts     [sequences + 1]  where each sequence's new tokens start
  *   context_lengths  [sequences]      tokens in the cache, the new ones included: new token i of n sees the first
  *                                     context - n + i + 1, or the last `window` of them
@@ -13,6 +13,7 @@
  * most tokens * group / rows_per_tile + sequences, and blocks without a tile return.
  */
 #pragma once
+#include "kv_int8.cuh"
 #include "kv_types.cuh"
 #include "reduce.cuh"
 
@@ -107,6 +108,14 @@ __device__ __forceinline__ int64_t cached_row(const AttentionShape& shape, int p
 }
 __device__ __forceinline__ int64_t cached_key(const AttentionShape& shape, const Tile& tile, int kv_head, int key) {
   return cached_row(shape, tile.pages[key / shape.page_size], kv_head, key % shape.page_size);
+}
+
+/** The same of INT8 keys and values. */
+__device__ __forceinline__ Int8Row cached_int8_row(const AttentionShape& shape, int page, int kv_head, int row_of_page) {
+  return {static_cast<int64_t>(page) * shape.kv_heads + kv_head, row_of_page, shape.page_size, shape.head_dim};
+}
+__device__ __forceinline__ Int8Row cached_int8_key(const AttentionShape& shape, const Tile& tile, int kv_head, int key) {
+  return cached_int8_row(shape, tile.pages[key / shape.page_size], kv_head, key % shape.page_size);
 }
 
 /** Column of the row's query head in qkv and in out. */

@@ -10,7 +10,7 @@ import dev.lathe.tensor.Tensor;
  * {@code |computed - exact| <= n u / (1 - n u) * sum |x||w|}. Any constant beside n counts
  * roundings that are named where it is used.
  */
-final class Tolerance {
+public final class Tolerance {
   /** Unit roundoff of F32: half the distance from 1 to the next number. */
   static final double U = 0x1p-24;
 
@@ -119,7 +119,7 @@ final class Tolerance {
    *
    * @param u relative to each query and probability; 0 where they are multiplied as they are
    */
-  static double roundedAttention(double u, double largestScore, double largestValue) {
+  public static double roundedAttention(double u, double largestScore, double largestValue) {
     return largestValue * (Math.expm1(2 * u * largestScore) * (1 + u) + 2 * u);
   }
 

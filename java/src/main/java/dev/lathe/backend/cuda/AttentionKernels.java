@@ -15,6 +15,7 @@ import java.util.Optional;
 final class AttentionKernels {
   private static final int ROPE_THREADS = 128;
   private static final int COMBINE_THREADS = 128;
+  private static final int WARP = 32;
 
   private final CudaKernels kernels;
   private final DeviceLimits limits;
@@ -52,14 +53,9 @@ final class AttentionKernels {
     if (batch.tokenCount() == 0) {
       return;
     }
-    // Pairs of the heads that are turned, single values of the others; four at a time.
-    boolean turned = rotations != 0;
-    long work =
-        (turned ? (long) (shape.heads() + shape.kvHeads()) * shape.headDim() / 2 : 0)
-            + (turned ? 1L : 2L) * shape.kvHeads() * shape.headDim();
-    long vectors = shape.headDim() % (turned ? 8 : 4) == 0 ? Math.ceilDiv(work, 4) : work;
+    long threads = rotateAppendThreads(shape, cache.type(), rotations != 0);
     kernels
-        .get("rope", "rotate_append" + AttentionPlan.suffix(cache.keys().dtype()))
+        .get("rope", "rotate_append" + AttentionGeometry.suffix(cache.type()))
         .pointer(qkv)
         .pointer(cache.keys())
         .pointer(cache.values())
@@ -72,10 +68,22 @@ final class AttentionKernels {
         .i32(cache.pageSize())
         .launch(
             batch.tokenCount(),
-            (int) Math.min(DeviceLimits.MAX_GRID_YZ, Math.ceilDiv(vectors, ROPE_THREADS)),
+            (int) Math.min(DeviceLimits.MAX_GRID_YZ, Math.ceilDiv(threads, ROPE_THREADS)),
             1,
             ROPE_THREADS,
             0);
+  }
+
+  /** How many threads have work, of one token. */
+  private static long rotateAppendThreads(AttentionShape shape, DType type, boolean turned) {
+    if (type == DType.I8) {
+      return (long) WARP * (shape.heads() + 2 * shape.kvHeads());
+    }
+    // Pairs of the heads that are turned, single values of the others; four at a time.
+    long work =
+        (turned ? (long) (shape.heads() + shape.kvHeads()) * shape.headDim() / 2 : 0)
+            + (turned ? 1L : 2L) * shape.kvHeads() * shape.headDim();
+    return shape.headDim() % (turned ? 8 : 4) == 0 ? Math.ceilDiv(work, 4) : work;
   }
 
   /**

@@ -22,15 +22,6 @@ record AttentionPlan(List<Launch> launches) {
   /** Parts that a tile's keys are divided into, at most. */
   static final int MAX_SPLITS = 128;
 
-  private static final int MAX_TENSOR_CORE_DIMS = 256;
-  private static final int TENSOR_CORE_ROWS = 16;
-  private static final String PREFILL = "paged_attention_prefill";
-  private static final int PREFILL_ROWS = 64;
-  private static final int MAX_STAGES = 4;
-
-  private static final int FEW_ROWS = 8;
-  private static final int MANY_ROWS = 32;
-
   /** Partial results are for so many times the blocks that run at a time, at most. */
   private static final int WAVES_WITH_PARTIALS = 4;
 
@@ -69,7 +60,7 @@ record AttentionPlan(List<Launch> launches) {
 
     /** Whether blocks can share a tile's keys. */
     boolean isDivisible() {
-      return !module.equals(PREFILL);
+      return !AttentionGeometry.PREFILL.contains(module);
     }
 
     /** F32 values of partial sums and statistics. */
@@ -125,9 +116,11 @@ record AttentionPlan(List<Launch> launches) {
   static long mostPartialFloats(DeviceLimits limits, AttentionShape shape, DType type) {
     long most = 0;
     for (Launch few :
-        fitsTensorCores(shape, type)
-            ? List.of(decode(limits, shape, type), general("few", FEW_ROWS, limits, shape, type))
-            : List.of(general("few", FEW_ROWS, limits, shape, type))) {
+        AttentionGeometry.hasTensorCoreKernels(shape, type)
+            ? List.of(
+                AttentionGeometry.decode(limits, shape, type),
+                AttentionGeometry.generalFew(limits, shape, type))
+            : List.of(AttentionGeometry.generalFew(limits, shape, type))) {
       long rows = (long) WAVES_WITH_PARTIALS * few.slots(limits) * few.rowsPerTile;
       most = Math.max(most, rows * (shape.headDim() + 2L));
     }
@@ -142,66 +135,14 @@ record AttentionPlan(List<Launch> launches) {
 
   /** The fastest kernels that take this shape; memory is aligned to 16 bytes. */
   static AttentionPlan of(DeviceLimits limits, AttentionShape shape, DType type, Sizes sizes) {
-    return fitsTensorCores(shape, type)
-        ? divided(limits, shape, sizes, decode(limits, shape, type), prefill(limits, shape, type))
+    return AttentionGeometry.fitsTensorCores(shape, type, sizes.pageSize)
+        ? divided(
+            limits,
+            shape,
+            sizes,
+            AttentionGeometry.decode(limits, shape, type),
+            AttentionGeometry.prefill(limits, shape, type))
         : general(limits, shape, type, sizes);
-  }
-
-  static boolean fitsTensorCores(AttentionShape shape, DType type) {
-    return (type == DType.F16 || type == DType.BF16)
-        && shape.headDim() % 16 == 0
-        && shape.headDim() <= MAX_TENSOR_CORE_DIMS;
-  }
-
-  /** paged_attention_decode.cu: two blocks a multiprocessor with two stages or more, or one. */
-  private static Launch decode(DeviceLimits limits, AttentionShape shape, DType type) {
-    int dims = tensorCoreDims(shape);
-    int stageBytes = 256 * (dims + 8);
-    int queryBytes = dims > 128 ? 64 * (dims + 8) : 0;
-    int ofTwoBlocks = (limits.sharedBytesPerBlock() / 2 - 1024 - queryBytes) / stageBytes;
-    int ofOneBlock = (limits.sharedBytesPerBlock() - 1024 - queryBytes) / stageBytes;
-    int stages = Math.clamp(ofTwoBlocks >= 2 ? ofTwoBlocks : ofOneBlock, 1, MAX_STAGES);
-    return new Launch(
-        "paged_attention_decode",
-        "paged_attention_decode" + suffix(type) + "_" + dims,
-        TENSOR_CORE_ROWS,
-        0,
-        1,
-        KEYS_PER_SPLIT,
-        1,
-        Integer.MAX_VALUE,
-        stages,
-        stages * stageBytes + queryBytes);
-  }
-
-  /**
-   * paged_attention_prefill.cu; devices with little shared memory lack the room for large heads.
-   */
-  private static Launch prefill(DeviceLimits limits, AttentionShape shape, DType type) {
-    int dims = tensorCoreDims(shape);
-    int parts = type == DType.F16 ? 2 : 1;
-    int keys = dims * parts <= 128 ? 64 : dims * parts <= 256 ? 32 : 16;
-    int queryBytes = dims * parts <= 128 ? 0 : 128 * parts * (dims + 8);
-    int sharedBytes = 8 * (dims + 8) * keys + queryBytes;
-    if (sharedBytes + 1024 > limits.sharedBytesPerBlock()) {
-      return general("many", MANY_ROWS, limits, shape, type);
-    }
-    return new Launch(
-        PREFILL,
-        PREFILL + suffix(type) + "_" + dims,
-        PREFILL_ROWS,
-        0,
-        1,
-        KEYS_PER_SPLIT,
-        1,
-        Integer.MAX_VALUE,
-        0,
-        sharedBytes);
-  }
-
-  /** The kernel's head size: 64, 128 or 256. */
-  private static int tensorCoreDims(AttentionShape shape) {
-    return shape.headDim() <= 64 ? 64 : shape.headDim() <= 128 ? 128 : MAX_TENSOR_CORE_DIMS;
   }
 
   /** For any shape, without tensor cores. */
@@ -210,8 +151,8 @@ record AttentionPlan(List<Launch> launches) {
         limits,
         shape,
         sizes,
-        general("few", FEW_ROWS, limits, shape, type),
-        general("many", MANY_ROWS, limits, shape, type));
+        AttentionGeometry.generalFew(limits, shape, type),
+        AttentionGeometry.generalMany(limits, shape, type));
   }
 
   /** A launch without its tiles: decode and prefill, each with what it takes. */
@@ -289,44 +230,5 @@ record AttentionPlan(List<Launch> launches) {
 
   private static double occupancy(double waves) {
     return waves / Math.ceil(waves);
-  }
-
-  private static Launch general(
-      String name, int rows, DeviceLimits limits, AttentionShape shape, DType type) {
-    int columns = Math.ceilDiv(shape.headDim(), 4) * 4;
-    for (int keys = 32; keys >= 1; keys /= 2) {
-      long bytes = 4 * (128 + 2L * rows * columns + 35L * (rows + 4) + 2L * keys * (columns + 4));
-      if (bytes <= limits.sharedBytesPerBlock()) {
-        return new Launch(
-            "paged_attention_general",
-            "paged_attention_" + name + suffix(type),
-            rows,
-            0,
-            1,
-            KEYS_PER_SPLIT,
-            1,
-            Integer.MAX_VALUE,
-            keys,
-            (int) bytes);
-      }
-    }
-    if (rows > FEW_ROWS) {
-      return general("few", FEW_ROWS, limits, shape, type);
-    }
-    throw new IllegalArgumentException(
-        "attention: heads of %d elements do not fit the %d bytes of shared memory that a block has"
-            .formatted(shape.headDim(), limits.sharedBytesPerBlock()));
-  }
-
-  /** How kernels for keys and values of this type are called. */
-  static String suffix(DType type) {
-    return switch (type) {
-      case F32 -> "_f32";
-      case F16 -> "_f16";
-      case BF16 -> "_bf16";
-      default ->
-          throw new IllegalArgumentException(
-              "keys and values are " + type + ", not F32, F16, BF16");
-    };
   }
 }

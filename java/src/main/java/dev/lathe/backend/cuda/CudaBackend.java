@@ -358,13 +358,16 @@ public final class CudaBackend implements Backend {
 
   @Override
   public List<DType> cacheTypes() {
-    return List.of(DType.F32, DType.F16, DType.BF16);
+    return List.of(DType.F32, DType.F16, DType.BF16, DType.I8);
   }
 
-  /** As the model is stored: half the bytes of F32, and tensor cores, where it has 16 bits. */
+  /**
+   * As the model is stored: half the bytes of F32, and tensor cores, where it has 16 bits. INT8
+   * only for who asks for it, since it costs quality.
+   */
   @Override
   public DType cacheType(DType model, boolean quantized) {
-    return cacheTypes().contains(model) ? model : DType.F32;
+    return model != DType.I8 && cacheTypes().contains(model) ? model : DType.F32;
   }
 
   private void requireOpen() {

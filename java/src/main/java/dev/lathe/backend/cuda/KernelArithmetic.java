@@ -12,7 +12,11 @@ final class KernelArithmetic {
   /** What a kernel multiplies with; F32 also for those that only copy or add. */
   static Arithmetic of(String module, String kernel) {
     return switch (module) {
-      case "linear_tiles", "paged_attention_decode", "paged_attention_prefill" ->
+      case "linear_tiles",
+          "paged_attention_decode",
+          "paged_attention_decode_int8",
+          "paged_attention_prefill",
+          "paged_attention_prefill_int8" ->
           Arithmetic.BF16_TENSOR_CORES;
       case "gemm_w8a8" ->
           kernel.equals("gemm_w8a8_combine") ? Arithmetic.F32 : Arithmetic.INT8_TENSOR_CORES;

@@ -3,6 +3,7 @@ package dev.lathe.backend.cuda;
 import dev.lathe.backend.AttentionShape;
 import dev.lathe.backend.BatchTensors;
 import dev.lathe.backend.KvLayer;
+import dev.lathe.backend.KvRows;
 import dev.lathe.gpucheck.Items;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Tensor;
@@ -12,16 +13,18 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
 import java.util.Random;
+import java.util.SplittableRandom;
 import java.util.stream.IntStream;
 import tools.jackson.databind.JsonNode;
 
 /**
  * Attention in decode and prefill, on the shapes of scripts/peers/shapes.json; decode with pages of
- * several sizes in turns. Pages lie in random order. What is timed is checked before, against
- * kernels that know no tensor cores.
+ * several sizes in turns, and with an INT8 cache beside BF16's. Pages lie in random order. What is
+ * timed is checked before, against kernels that know no tensor cores.
  */
 final class AttentionBench {
-  private static final DType TYPE = DType.BF16;
+  /** Pages of an INT8 cache that are made on the host; the others repeat them. */
+  private static final int PAGES_MADE = 64;
 
   private final Items items;
   private final boolean tiny;
@@ -38,26 +41,30 @@ final class AttentionBench {
     JsonNode pages = BenchLines.shapes("pages", tiny);
     for (JsonNode shape : BenchLines.shapes("attention_decode", tiny)) {
       if (shape.path("asked").asBoolean(false) == asked) {
-        List<Work> works =
-            pages.valueStream().map(page -> Work.of(shape, 1, page.asInt())).toList();
+        List<Work> works = new ArrayList<>();
+        pages.valueStream().forEach(page -> works.add(Work.of(shape, DType.BF16, 1, page.asInt())));
+        works.add(Work.of(shape, DType.I8, 1, 16));
         items.run(works.getFirst().key(), () -> measure(works));
       }
     }
     if (!asked) {
       for (JsonNode shape : BenchLines.shapes("attention_prefill", tiny)) {
-        Work work = Work.of(shape, shape.get("context").asInt(), 16);
-        items.run(work.key(), () -> measure(List.of(work)));
+        int context = shape.get("context").asInt();
+        List<Work> works =
+            List.of(Work.of(shape, DType.BF16, context, 16), Work.of(shape, DType.I8, context, 16));
+        items.run(works.getFirst().key(), () -> measure(works));
       }
     }
   }
 
   /** What is measured: so many sequences of the same context, the last tokens of which are new. */
   private record Work(
-      int sequences, int context, int newTokens, int pageSize, AttentionShape shape) {
+      DType type, int sequences, int context, int newTokens, int pageSize, AttentionShape shape) {
 
-    static Work of(JsonNode shape, int newTokens, int pageSize) {
+    static Work of(JsonNode shape, DType type, int newTokens, int pageSize) {
       int headDim = shape.get("head_dim").asInt();
       return new Work(
+          type,
           shape.get("sequences").asInt(),
           shape.get("context").asInt(),
           newTokens,
@@ -70,7 +77,8 @@ final class AttentionBench {
     }
 
     String bench() {
-      return newTokens == 1 ? "attention_decode_bf16" : "attention_prefill_bf16";
+      return (newTokens == 1 ? "attention_decode" : "attention_prefill")
+          + (type == DType.I8 ? "_int8" : "_bf16");
     }
 
     String key() {
@@ -88,10 +96,15 @@ final class AttentionBench {
     }
 
     long cacheBytes() {
-      return 2L * sequences * context * shape.kvHeads() * shape.headDim() * TYPE.bytes();
+      return 2L * sequences * context * shape.kvHeads() * KvLayer.rowBytes(type, shape.headDim());
     }
 
-    /** Keys and values once, queries and results in F32. */
+    /** How far tensor cores may be from kernels without: beside INT8 they multiply in F16. */
+    double tolerance() {
+      return type == DType.I8 ? 0x1p-9 : 0x1p-5;
+    }
+
+    /** Keys and values once, with their scales; queries and results in F32. */
     long bytes() {
       return cacheBytes() + 2L * 4 * sequences * newTokens * shape.heads() * shape.headDim();
     }
@@ -151,16 +164,52 @@ final class AttentionBench {
       out = bench.device(DType.F32, tokens, (long) shape.heads() * shape.headDim());
       scratch =
           new AttentionKernels.Scratch(
-              bench.device(DType.U8, kernels.workspaceBytes(shape, TYPE)),
+              bench.device(DType.U8, kernels.workspaceBytes(shape, work.type)),
               Optional.of(bench.up(bench.host(DType.I32, kernels.arrivals()))));
-      long[] size = {
-        batch.blocks().size(0), shape.kvHeads(), work.pageSize, shape.headDim(),
-      };
+      if (work.type == DType.I8) {
+        addInt8Caches(copies);
+        return;
+      }
+      for (int i = 0; i < copies; i++) {
+        caches.add(cache(i));
+      }
+    }
+
+    private KvLayer cache(int seed) {
+      AttentionShape shape = work.shape;
+      long[] size =
+          KvLayer.shape(
+              work.type, batch.blocks().size(0), shape.kvHeads(), work.pageSize, shape.headDim());
+      return new KvLayer(
+          BenchData.random(bench, work.type, 2L * seed + 1, size),
+          BenchData.random(bench, work.type, 2L * seed + 2, size));
+    }
+
+    /** Rows that were quantized, some pages of them again and again, the same in all copies. */
+    private void addInt8Caches(int copies) {
+      AttentionShape shape = work.shape;
+      int pages = Math.toIntExact(batch.blocks().size(0));
+      int made = Math.min(pages, PAGES_MADE);
+      long[] size = KvLayer.shape(DType.I8, made, shape.kvHeads(), work.pageSize, shape.headDim());
+      KvLayer host = new KvLayer(bench.host(DType.I8, size), bench.host(DType.I8, size));
+      SplittableRandom random = new SplittableRandom(1);
+      float[] row = new float[shape.headDim()];
+      for (Tensor part : List.of(host.keys(), host.values())) {
+        for (int r = 0; r < made * shape.kvHeads() * work.pageSize; r++) {
+          for (int i = 0; i < row.length; i++) {
+            row[i] = (float) random.nextGaussian();
+          }
+          int head = r / work.pageSize;
+          KvRows.write(
+              host, part, head / shape.kvHeads(), head % shape.kvHeads(), r % work.pageSize, row);
+        }
+      }
+      int times = Math.ceilDiv(pages, made);
       for (int i = 0; i < copies; i++) {
         caches.add(
             new KvLayer(
-                BenchData.random(bench, TYPE, 2L * i + 1, size),
-                BenchData.random(bench, TYPE, 2L * i + 2, size)));
+                BenchData.repeated(bench, host.keys(), times),
+                BenchData.repeated(bench, host.values(), times)));
       }
     }
 
@@ -171,7 +220,7 @@ final class AttentionBench {
     /**
      * How far the result is from that of the general kernels, which know no tensor cores.
      *
-     * @throws IllegalStateException if further than rounding to BF16 explains
+     * @throws IllegalStateException if further than rounding to BF16, or F16, explains
      */
     double check() {
       kernels.attention(out, qkv, work.shape, caches.getFirst(), batch, scratch);
@@ -180,7 +229,7 @@ final class AttentionBench {
           AttentionPlan.general(
               bench.context.limits(),
               work.shape,
-              TYPE,
+              work.type,
               new AttentionPlan.Sizes(
                   batch.tokenCount(),
                   batch.sequenceCount(),
@@ -191,7 +240,7 @@ final class AttentionBench {
       double most = 0;
       for (long i = 0; i < fast.elements(); i++) {
         double difference = Math.abs(CudaBench.at(fast, i) - CudaBench.at(general, i));
-        if (!(difference <= 0x1p-5)) {
+        if (!(difference <= work.tolerance())) {
           throw new IllegalStateException(
               "%s, %s: element %d is %s, by other kernels %s"
                   .formatted(

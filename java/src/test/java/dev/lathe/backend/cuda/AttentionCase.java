@@ -3,6 +3,7 @@ package dev.lathe.backend.cuda;
 import dev.lathe.backend.AttentionShape;
 import dev.lathe.backend.BatchTensors;
 import dev.lathe.backend.KvLayer;
+import dev.lathe.backend.KvRows;
 import dev.lathe.backend.reference.ReferenceBackend;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Floats;
@@ -90,10 +91,10 @@ record AttentionCase(
     int[] queryStarts = new int[sequences.size() + 1];
     int[] blockStarts = new int[sequences.size() + 1];
     int[] contexts = new int[sequences.size()];
-    long[] size = {pages() + 3L, shape.kvHeads(), pageSize, shape.headDim()};
+    long[] size = KvLayer.shape(type, pages() + 3L, shape.kvHeads(), pageSize, shape.headDim());
     KvLayer cache = new KvLayer(bench.host(type, size), bench.host(type, size));
-    fill(cache.keys(), Float.NaN);
-    fill(cache.values(), Float.NaN);
+    cache.keys().memory().fill((byte) -1); // NaN in all floating types, of scales too
+    cache.values().memory().fill((byte) -1);
     for (int s = 0; s < contexts.length; s++) {
       Sequence sequence = sequences.get(s);
       contexts[s] = sequence.context;
@@ -130,18 +131,15 @@ record AttentionCase(
   }
 
   private void fillToken(KvLayer cache, int page, int row, SplittableRandom random) {
+    float[] key = new float[shape.headDim()];
+    float[] value = new float[shape.headDim()];
     for (int head = 0; head < shape.kvHeads(); head++) {
-      long first = (((long) page * shape.kvHeads() + head) * pageSize + row) * shape.headDim();
-      for (long i = first; i < first + shape.headDim(); i++) {
-        Floats.set(cache.keys().memory(), type, i, (float) random.nextGaussian());
-        Floats.set(cache.values().memory(), type, i, (float) random.nextGaussian());
+      for (int i = 0; i < shape.headDim(); i++) {
+        key[i] = (float) random.nextGaussian();
+        value[i] = (float) random.nextGaussian();
       }
-    }
-  }
-
-  static void fill(Tensor tensor, float value) {
-    for (long i = 0; i < tensor.elements(); i++) {
-      Floats.set(tensor.memory(), tensor.dtype(), i, value);
+      KvRows.write(cache, cache.keys(), page, head, row, key);
+      KvRows.write(cache, cache.values(), page, head, row, value);
     }
   }
 
@@ -201,7 +199,8 @@ record AttentionCase(
         arithmetic.parts == 0
             ? shape.headDim()
             : 22 * arithmetic.parts * Math.ceilDiv(shape.headDim(), 16);
-    double score = shape.scale() * largestNorm(data.qkv) * largestNorm(data.cache.keys());
+    List<float[]> keys = rows(data.cache, data.cache.keys());
+    double score = shape.scale() * largestNorm(rows(data.qkv)) * largestNorm(keys);
     double scoreError =
         score * ((dotProduct + 5 + (shape.softCap() > 0 ? 10 : 0)) * u + arithmetic.queryRounding);
     double probability =
@@ -211,28 +210,56 @@ record AttentionCase(
         arithmetic.parts == 0
             ? 2 * (longest + 8)
             : 22 * arithmetic.parts * steps + 24 + 4 * steps + 24;
-    return largest(data.cache.values())
+    return largest(rows(data.cache, data.cache.values()))
         * (2 * probability + additions * u + arithmetic.probabilityRounding);
   }
 
-  private double largestNorm(Tensor tensor) {
+  /** A token's queries, keys and values, head by head. */
+  private List<float[]> rows(Tensor qkv) {
+    List<float[]> rows = new ArrayList<>();
+    for (long start = 0; start < qkv.elements(); start += shape.headDim()) {
+      float[] row = new float[shape.headDim()];
+      for (int i = 0; i < row.length; i++) {
+        row[i] = (float) CudaBench.at(qkv, start + i);
+      }
+      rows.add(row);
+    }
+    return rows;
+  }
+
+  /** What a cache's keys or values hold, those that nobody wrote among them. */
+  private static List<float[]> rows(KvLayer cache, Tensor part) {
+    List<float[]> rows = new ArrayList<>();
+    for (long page = 0; page < cache.pages(); page++) {
+      for (int head = 0; head < cache.kvHeads(); head++) {
+        for (int line = 0; line < cache.pageSize(); line++) {
+          float[] row = new float[cache.headDim()];
+          KvRows.read(cache, part, page, head, line, row);
+          rows.add(row);
+        }
+      }
+    }
+    return rows;
+  }
+
+  private static double largestNorm(List<float[]> rows) {
     double largest = 0;
-    for (long start = 0; start < tensor.elements(); start += shape.headDim()) {
+    for (float[] row : rows) {
       double sum = 0;
-      for (int i = 0; i < shape.headDim(); i++) {
-        double x = CudaBench.at(tensor, start + i);
-        sum += Double.isNaN(x) ? 0 : x * x;
+      for (float x : row) {
+        sum += Float.isNaN(x) ? 0 : (double) x * x;
       }
       largest = Math.max(largest, Math.sqrt(sum));
     }
     return largest;
   }
 
-  private static double largest(Tensor tensor) {
+  private static double largest(List<float[]> rows) {
     double largest = 0;
-    for (long i = 0; i < tensor.elements(); i++) {
-      double x = Math.abs(CudaBench.at(tensor, i));
-      largest = x > largest ? x : largest;
+    for (float[] row : rows) {
+      for (float x : row) {
+        largest = Math.abs(x) > largest ? Math.abs(x) : largest;
+      }
     }
     return largest;
   }

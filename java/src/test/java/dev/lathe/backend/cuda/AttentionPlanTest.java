@@ -50,6 +50,31 @@ class AttentionPlanTest {
   }
 
   @Test
+  void int8FillsItWithHalfTheBytes() {
+    AttentionPlan.Launch batch = decode(H200, shape(32, 8, 128), DType.I8, 32, 4096);
+    assertThat(batch.module()).isEqualTo("paged_attention_decode_int8");
+    assertThat(batch.kernel()).isEqualTo("paged_attention_decode_s8_128");
+    assertThat(batch.step()).isEqualTo(4);
+    assertThat(2 * (batch.sharedBytes() + 1024)).isLessThanOrEqualTo(228 << 10);
+    AttentionPlan.Launch large = decode(A10, shape(8, 8, 256), DType.I8, 4, 4096);
+    assertThat(large.step()).isEqualTo(2);
+    assertThat(large.sharedBytes()).isBetween(256 * 260, 99 << 10);
+  }
+
+  /** With scales behind a page's codes, only pages of a multiple of 4 rows start at 16 bytes. */
+  @Test
+  void int8InPagesOfAnySizeGoesToTheGeneralKernels() {
+    for (int pageSize : new int[] {1, 6, 18, 4, 20}) {
+      AttentionPlan plan =
+          AttentionPlan.of(
+              H200, shape(4, 2, 64), DType.I8, new AttentionPlan.Sizes(2, 2, 100, pageSize));
+      assertThat(plan.launches().getFirst().module().equals("paged_attention_general"))
+          .as("pages of %d", pageSize)
+          .isEqualTo(pageSize % 4 != 0);
+    }
+  }
+
+  @Test
   void aWindowIsAllThatIsDivided() {
     AttentionShape windowed = new AttentionShape(8, 8, 128, 1, 256, 0);
     assertThat(decode(H200, windowed, DType.F16, 1, 32768).splits()).isEqualTo(2);
@@ -95,7 +120,7 @@ class AttentionPlanTest {
   @Test
   void partialResultsFitWhatIsPromised() {
     for (DeviceLimits limits : List.of(H200, A10)) {
-      for (DType type : new DType[] {DType.F32, DType.F16, DType.BF16}) {
+      for (DType type : new DType[] {DType.F32, DType.F16, DType.BF16, DType.I8}) {
         for (int headDim : new int[] {7, 64, 80, 128, 256}) {
           for (int heads : new int[] {1, 4, 8, 32}) {
             AttentionShape shape = shape(heads, Math.max(1, heads / 4), headDim);

@@ -51,7 +51,8 @@ class BenchmarksTest {
               "linear_w8a8_layer by lathe",
               "linear_w8a8 by cublas",
               "attention_decode_bf16 by lathe",
-              "attention_decode_bf16 by lathe, pages of 64");
+              "attention_decode_bf16 by lathe, pages of 64",
+              "attention_decode_int8 by lathe");
     } else {
       assertThat(rows)
           .contains(
@@ -59,6 +60,7 @@ class BenchmarksTest {
               "linear_f32 by lathe",
               "linear_bitmap_bf16 by lathe",
               "attention_prefill_bf16 by lathe",
+              "attention_prefill_int8 by lathe",
               "rms_norm_f32 by lathe",
               "embedding_bitmap_bf16 by lathe");
     }

@@ -7,6 +7,7 @@ import dev.lathe.backend.Backend;
 import dev.lathe.backend.BackendConformance;
 import dev.lathe.backend.LinearChecks;
 import dev.lathe.backend.TokenQuantization;
+import dev.lathe.backend.Tolerance;
 import dev.lathe.tensor.DType;
 import dev.lathe.tensor.Weight;
 import org.junit.jupiter.api.AfterAll;
@@ -55,6 +56,15 @@ final class CudaConformanceTest extends BackendConformance {
   @Override
   protected double attentionRounding(DType cacheType, AttentionShape shape, int pageSize) {
     return roundoff(cacheType);
+  }
+
+  /** Beside INT8, tensor cores multiply by queries and weighted probabilities rounded to F16. */
+  @Override
+  protected double int8AttentionError(
+      AttentionShape shape, int pageSize, double largestScore, double largestValue) {
+    return AttentionGeometry.fitsTensorCores(shape, DType.I8, pageSize)
+        ? Tolerance.roundedAttention(roundoff(DType.F16), largestScore, largestValue)
+        : 0;
   }
 
   private static double roundoff(DType type) {

@@ -43,14 +43,18 @@ class DecodeLaunchesTest {
     return run(options, new TinyModel(3));
   }
 
-  /** Closes the model. */
   private static Run run(CudaOptions options, TinyModel of) {
+    return run(options, of, DType.F32);
+  }
+
+  /** Closes the model. */
+  private static Run run(CudaOptions options, TinyModel of, DType cacheType) {
     List<float[]> logits = new ArrayList<>();
     try (TinyModel model = of;
         CudaBackend backend = CudaBackend.open(options);
         Decoder decoder = Decoder.load(model, backend);
         // Room for 256 tokens, so that the plan divides keys.
-        KvCache cache = decoder.newCache(32, 16);
+        KvCache cache = decoder.newCache(32, 16, cacheType);
         KvSequence sequence = cache.newSequence();
         DeviceMemory memory = backend.allocateMemory();
         Arena arena = Arena.ofConfined()) {
@@ -107,6 +111,20 @@ class DecodeLaunchesTest {
     Run one = run(CudaOptions.ALL.withoutGraphs(), w8a8());
     for (int step = 0; step < STEPS; step++) {
       assertThat(replayed.logits().get(step)).containsExactly(one.logits().get(step));
+    }
+  }
+
+  /** Quantizing is a part of the rotation: an INT8 cache costs no launch. */
+  @Test
+  void anInt8CacheTakesAsManyAndReplaysToTheSameBits() {
+    Run replayed = run(CudaOptions.ALL, new TinyModel(3), DType.I8);
+    assertThat(replayed.launches()).isEqualTo(OF_A_STEP + OF_A_LAYER * TinyModel.LAYERS);
+    Run one = run(CudaOptions.ALL.withoutGraphs(), new TinyModel(3), DType.I8);
+    Run inF32 = run(CudaOptions.ALL);
+    for (int step = 0; step < STEPS; step++) {
+      assertThat(replayed.logits().get(step))
+          .containsExactly(one.logits().get(step))
+          .isNotEqualTo(inF32.logits().get(step));
     }
   }
 

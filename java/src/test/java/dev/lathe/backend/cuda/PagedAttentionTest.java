@@ -8,6 +8,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.lathe.backend.KvLayer;
+import dev.lathe.backend.KvRows;
 import dev.lathe.backend.cuda.AttentionKernels.Scratch;
 import dev.lathe.error.LatheException;
 import dev.lathe.tensor.DType;
@@ -31,7 +32,7 @@ class PagedAttentionTest {
   /** Heads, groups, sizes, pages: each with decode, prefill and both. */
   static List<AttentionCase> generalCases() {
     List<AttentionCase> cases = new ArrayList<>();
-    for (DType type : new DType[] {DType.F32, DType.F16, DType.BF16}) {
+    for (DType type : new DType[] {DType.F32, DType.F16, DType.BF16, DType.I8}) {
       cases.add(AttentionCase.of(4, 2, 16, type, 16, decode(1)));
       cases.add(AttentionCase.of(4, 2, 16, type, 16, prefill(5)));
       cases.add(AttentionCase.of(4, 1, 8, type, 16, RAGGED));
@@ -39,6 +40,9 @@ class PagedAttentionTest {
       cases.add(AttentionCase.of(3, 3, 7, type, 5, RAGGED));
     }
     cases.add(AttentionCase.of(8, 1, 64, DType.F32, 256, decode(300), decode(256), decode(257)));
+    // Of INT8, rows that start at 16 bytes in pages that don't.
+    cases.add(AttentionCase.of(2, 1, 32, DType.I8, 6, RAGGED));
+    cases.add(AttentionCase.of(2, 2, 48, DType.I8, 16, RAGGED).window(7).softCap(0.7f));
     cases.add(AttentionCase.of(18, 2, 4, DType.F32, 16, RAGGED));
     cases.add(AttentionCase.of(2, 2, 300, DType.F32, 16, RAGGED));
     for (int window : new int[] {1, 7, 16, 40}) {
@@ -79,7 +83,7 @@ class PagedAttentionTest {
    */
   static List<AttentionCase> tensorCoreCases() {
     List<AttentionCase> cases = new ArrayList<>();
-    for (DType type : new DType[] {DType.F16, DType.BF16}) {
+    for (DType type : new DType[] {DType.F16, DType.BF16, DType.I8}) {
       cases.add(AttentionCase.of(1, 1, 64, type, 16, decode(1)));
       cases.add(AttentionCase.of(4, 1, 64, type, 16, decode(16), decode(17), decode(130)));
       cases.add(
@@ -96,22 +100,23 @@ class PagedAttentionTest {
       cases.add(AttentionCase.of(8, 2, 48, type, 20, chunk(150, 40), prefill(9)));
       cases.add(AttentionCase.of(2, 1, 256, type, 256, prefill(80)));
     }
-    // More than 8 rows, and so many keys that the largest score of one half rises alone.
-    cases.add(AttentionCase.of(16, 1, 16, DType.F16, 16, decode(500)));
-    // The last row of a warp sees one key more than those before the step; with a window, the
-    // first.
-    cases.add(AttentionCase.of(1, 1, 16, DType.F16, 16, chunk(119, 70)));
-    cases.add(AttentionCase.of(1, 1, 80, DType.F16, 16, prefill(130)).window(82));
-    for (int window : new int[] {1, 7, 16, 17, 35, 40}) {
-      cases.add(
-          AttentionCase.of(
-                  4, 1, 32, DType.F16, 16, decode(100), decode(40), decode(3), chunk(90, 5))
-              .window(window));
+    for (DType type : new DType[] {DType.F16, DType.I8}) {
+      // More than 8 rows, and so many keys that the largest score of one half rises alone.
+      cases.add(AttentionCase.of(16, 1, 16, type, 16, decode(500)));
+      // The last row of a warp sees one key more than those before the step; with a window, the
+      // first.
+      cases.add(AttentionCase.of(1, 1, 16, type, 16, chunk(119, 70)));
+      cases.add(AttentionCase.of(1, 1, 80, type, 16, prefill(130)).window(82));
+      for (int window : new int[] {1, 7, 16, 17, 35, 40}) {
+        cases.add(
+            AttentionCase.of(4, 1, 32, type, 16, decode(100), decode(40), decode(3), chunk(90, 5))
+                .window(window));
+      }
+      for (int window : new int[] {1, 15, 64, 65}) {
+        cases.add(AttentionCase.of(2, 1, 32, type, 16, prefill(140), decode(90)).window(window));
+      }
+      cases.add(AttentionCase.of(4, 1, 32, type, 16, RAGGED).softCap(50).window(9));
     }
-    for (int window : new int[] {1, 15, 64, 65}) {
-      cases.add(AttentionCase.of(2, 1, 32, DType.F16, 16, prefill(140), decode(90)).window(window));
-    }
-    cases.add(AttentionCase.of(4, 1, 32, DType.F16, 16, RAGGED).softCap(50).window(9));
     return cases;
   }
 
@@ -134,7 +139,7 @@ class PagedAttentionTest {
               new AttentionPlan(
                   AttentionPlan.of(limits, c.shape(), c.type(), sizes).launches().stream()
                       .map(launch ->
-                          launch.module().equals("paged_attention_decode")
+                          launch.module().startsWith("paged_attention_decode")
                               ? launch.withSplits(splits, 16)
                               : launch)
                       .toList()));
@@ -143,7 +148,7 @@ class PagedAttentionTest {
 
   /** Long enough for each warp to read its page numbers three times, with and without parts. */
   @ParameterizedTest
-  @CsvSource({"F16, 16", "BF16, 64", "F16, 24"})
+  @CsvSource({"F16, 16", "BF16, 64", "F16, 24", "I8, 16", "I8, 24"})
   void longContexts(DType type, int pageSize) {
     AttentionCase c = AttentionCase.of(2, 1, 16, type, pageSize, decode(4500), decode(1030));
     for (int splits : new int[] {1, 7}) {
@@ -161,11 +166,11 @@ class PagedAttentionTest {
   }
 
   /** Through the front door, with the workspace that was asked for. */
-  @Test
-  void planIsChosenByShape() {
+  @ParameterizedTest
+  @CsvSource({"F16, 0x1p-22, 2", "I8, 0x1p-11, 1"})
+  void planIsChosenByShape(DType type, double rounding, int parts) {
     AttentionCase c =
-        AttentionCase.of(
-            4, 1, 32, DType.F16, 16, decode(700), decode(1), chunk(60, 30), decode(90));
+        AttentionCase.of(4, 1, 32, type, 16, decode(700), decode(1), chunk(60, 30), decode(90));
     try (CudaBench bench = new CudaBench()) {
       AttentionCase.Data data = c.make(bench);
       AttentionKernels kernels = new AttentionKernels(bench.kernels, bench.context.limits());
@@ -183,7 +188,7 @@ class PagedAttentionTest {
           c.toString(),
           bench.down(out),
           c.expected(bench, data),
-          c.bound(data, new AttentionCase.Arithmetic(0x1p-22, 0x1p-22, 16, 2, 1)));
+          c.bound(data, new AttentionCase.Arithmetic(rounding, rounding, 16, parts, 1)));
     }
   }
 
@@ -192,7 +197,7 @@ class PagedAttentionTest {
    * bytes, in decode and in prefill.
    */
   @ParameterizedTest
-  @CsvSource({"F16, 64", "BF16, 32", "F32, 16"})
+  @CsvSource({"F16, 64", "BF16, 32", "F32, 16", "I8, 64"})
   void memoryMayStartAnywhere(DType type, int headDim) {
     for (AttentionCase c :
         List.of(
@@ -273,27 +278,180 @@ class PagedAttentionTest {
   }
 
   private static boolean isCaught(AttentionCase c, int defect) {
+    return isCaught(
+        c,
+        (same, data) -> {},
+        (limits, sizes) -> plain("test/attention_faults", "attention_with_defect", sizes, defect));
+  }
+
+  /** A thread a row, tiles of 32 rows, any number of new tokens. */
+  private static AttentionPlan plain(
+      String module, String kernel, AttentionPlan.Sizes sizes, int defect) {
+    return new AttentionPlan(
+        List.of(
+            new AttentionPlan.Launch(
+                module,
+                kernel,
+                32,
+                (long) sizes.tokens() + sizes.sequences(),
+                1,
+                1,
+                1,
+                Integer.MAX_VALUE,
+                defect,
+                0)));
+  }
+
+  /** Planted mistakes, by their number in cuda-kernels/test/kv_int8_faults.cu. */
+  @ParameterizedTest
+  @CsvSource({
+    "1, a key has the scale of the one before",
+    "2, a value has the scale of the one before",
+    "3, keys have the scales of values",
+    "4, all values have one scale",
+    "5, codes are unsigned",
+    "6, a key has the codes of the one before"
+  })
+  void canaryAMistakeOverInt8IsCaught(int defect, String what) {
+    assumeTrue(CudaDriver.kind().emulated(), "the wrong kernel is built for the emulated GPU only");
+    AttentionCase c = AttentionCase.of(4, 2, 8, DType.I8, 16, RAGGED);
+    for (int d : new int[] {0, defect}) {
+      assertThat(
+              isCaught(
+                  c,
+                  (same, data) -> {},
+                  (limits, sizes) ->
+                      plain("test/kv_int8_faults", "int8_attention_with_defect", sizes, d)))
+          .as("%d: %s", d, what)
+          .isEqualTo(d != 0);
+    }
+  }
+
+  /** paged_attention_decode_int8.cu itself, and the same with one mistake. */
+  @ParameterizedTest
+  @CsvSource({
+    "paged_attention_decode_int8, false",
+    "test/int8_order_faults, true",
+    "test/int8_unit_faults, true"
+  })
+  void canaryAMistakeInDecodeOverInt8IsCaught(String module, boolean wrong) {
+    assumeTrue(CudaDriver.kind().emulated(), "the wrong kernel is built for the emulated GPU only");
+    AttentionCase c = AttentionCase.of(4, 2, 64, DType.I8, 16, decode(200), decode(33));
+    boolean caught =
+        isCaught(
+            c,
+            PagedAttentionTest::letValuesGrow,
+            (limits, sizes) -> {
+              AttentionPlan.Launch right =
+                  AttentionPlan.of(limits, c.shape(), c.type(), sizes).launches().getFirst();
+              return new AttentionPlan(
+                  List.of(
+                      new AttentionPlan.Launch(
+                          module,
+                          right.kernel(),
+                          right.rowsPerTile(),
+                          right.tiles(),
+                          1,
+                          right.keysPerSplit(),
+                          right.leastNew(),
+                          right.mostNew(),
+                          right.step(),
+                          right.sharedBytes())));
+            });
+    assertThat(caught).isEqualTo(wrong);
+  }
+
+  /**
+   * Values that grow from key to key, shrink, and vanish: sums of INT8 are in units that rise with
+   * them.
+   */
+  @ParameterizedTest
+  @CsvSource({"64, 1", "64, 3", "128, 1", "256, 2"})
+  void int8ValuesOfEverySize(int headDim, int splits) {
+    AttentionCase c =
+        AttentionCase.of(2, 1, headDim, DType.I8, 16, decode(300), prefill(90), chunk(130, 70));
+    for (String order : CudaBench.orders()) {
+      check(
+          c,
+          order,
+          PagedAttentionTest::letValuesGrow,
+          (limits, sizes) ->
+              new AttentionPlan(
+                  AttentionPlan.of(limits, c.shape(), c.type(), sizes).launches().stream()
+                      .map(launch ->
+                          launch.module().startsWith("paged_attention_decode")
+                              ? launch.withSplits(splits, 16)
+                              : launch)
+                      .toList()));
+    }
+  }
+
+  /**
+   * The last of several new tokens has a NaN in its key, or in its value: those before it, in the
+   * same tile, have nothing of it.
+   */
+  @ParameterizedTest
+  @CsvSource({"3, true", "3, false", "70, true", "70, false"})
+  void anInt8RowWithANanIsSeenByItsOwnTokenOnly(int newTokens, boolean inKey) {
+    AttentionCase c = AttentionCase.of(2, 1, 64, DType.I8, 16, chunk(100, newTokens));
     try (CudaBench bench = new CudaBench()) {
       AttentionCase.Data data = c.make(bench);
-      AttentionPlan.Launch launch =
-          new AttentionPlan.Launch(
-              "test/attention_faults",
-              "attention_with_defect",
-              32,
-              data.qkv().size(0) + c.sequences().size(),
-              1,
-              1,
-              1,
-              Integer.MAX_VALUE,
-              defect,
-              0);
-      Tensor actual = run(bench, c, data, new AttentionPlan(List.of(launch)));
+      Tensor expected = c.expected(bench, data);
+      KvLayer cache = data.cache();
+      int slot = CudaBench.integer(data.batch().slots(), newTokens - 1);
+      float[] row = new float[c.shape().headDim()];
+      row[5] = Float.NaN;
+      KvRows.write(cache, inKey ? cache.keys() : cache.values(), slot / 16, 0, slot % 16, row);
+      AttentionPlan plan =
+          AttentionPlan.of(bench.context.limits(), c.shape(), c.type(), c.sizes(data.batch()));
+      assertThat(plan.launches().getFirst().module())
+          .isEqualTo("paged_attention_" + (newTokens == 3 ? "decode" : "prefill") + "_int8");
+      Tensor actual = run(bench, c, data, plan);
+      long last = newTokens - 1L;
+      AttentionCase.assertClose(
+          c.toString(),
+          actual.rows(0, last),
+          expected.rows(0, last),
+          c.bound(data, arithmetic(plan, c.type())));
+      for (long i = 0; i < actual.size(1); i++) {
+        assertThat(CudaBench.at(actual, last * actual.size(1) + i)).isNaN();
+      }
+    }
+  }
+
+  /** By position: from 2^-60 on, twice as large every fourth key, from key 200 on zeros. */
+  private static void letValuesGrow(AttentionCase c, AttentionCase.Data data) {
+    KvLayer cache = data.cache();
+    float[] value = new float[c.shape().headDim()];
+    for (int s = 0; s < c.sequences().size(); s++) {
+      for (int p = 0; p < c.sequences().get(s).context(); p++) {
+        int block = CudaBench.integer(data.batch().blockStarts(), s) + p / c.pageSize();
+        int page = CudaBench.integer(data.batch().blocks(), block);
+        for (int head = 0; head < c.shape().kvHeads(); head++) {
+          KvRows.read(cache, cache.values(), page, head, p % c.pageSize(), value);
+          for (int i = 0; i < value.length; i++) {
+            value[i] = p < 200 ? Math.scalb(value[i], p / 4 - 60) : 0;
+          }
+          KvRows.write(cache, cache.values(), page, head, p % c.pageSize(), value);
+        }
+      }
+    }
+  }
+
+  private static boolean isCaught(AttentionCase c, Change change, Planner planner) {
+    try (CudaBench bench = new CudaBench()) {
+      AttentionCase.Data data = c.make(bench);
+      change.in(c, data);
+      AttentionPlan plan = planner.plan(bench.context.limits(), c.sizes(data.batch()));
+      Tensor actual = run(bench, c, data, plan);
+      // Wrong kernels are held to what the right ones of their kind keep.
+      AttentionCase.Arithmetic arithmetic =
+          plan.launches().getFirst().sharedBytes() > 0
+              ? new AttentionCase.Arithmetic(0x1p-11, 0x1p-11, 16, 1, 4)
+              : new AttentionCase.Arithmetic(0, 0, 1, 0, 1);
       try {
         AttentionCase.assertClose(
-            c.toString(),
-            actual,
-            c.expected(bench, data),
-            c.bound(data, new AttentionCase.Arithmetic(0, 0, 1, 0, 1)));
+            c.toString(), actual, c.expected(bench, data), c.bound(data, arithmetic));
         return false;
       } catch (AssertionError e) {
         return true;
@@ -301,14 +459,24 @@ class PagedAttentionTest {
     }
   }
 
+  /** Changes what a case has drawn. */
+  interface Change {
+    void in(AttentionCase c, AttentionCase.Data data);
+  }
+
   interface Planner {
     AttentionPlan plan(DeviceLimits limits, AttentionPlan.Sizes sizes);
   }
 
   private static void check(AttentionCase c, String order, Planner planner) {
+    check(c, order, (same, data) -> {}, planner);
+  }
+
+  private static void check(AttentionCase c, String order, Change change, Planner planner) {
     CudaBench.setOrder(order);
     try (CudaBench bench = new CudaBench()) {
       AttentionCase.Data data = c.make(bench);
+      change.in(c, data);
       AttentionPlan plan = planner.plan(bench.context.limits(), c.sizes(data.batch()));
       Tensor actual = run(bench, c, data, plan);
       AttentionCase.assertClose(
@@ -323,17 +491,22 @@ class PagedAttentionTest {
 
   /**
    * Tensor cores take queries and probabilities rounded (F16 has 11 digits, BF16 8): to one part in
-   * prefill of BF16, else to two, where the second part's rounding is the error.
+   * prefill of BF16 and beside INT8, which is multiplied in F16, else to two, where the second
+   * part's rounding is the error.
    */
   private static AttentionCase.Arithmetic arithmetic(AttentionPlan plan, DType type) {
     List<String> modules = plan.launches().stream().map(AttentionPlan.Launch::module).toList();
+    boolean general = modules.contains("paged_attention_general");
+    boolean prefill = modules.stream().anyMatch(m -> m.startsWith("paged_attention_prefill"));
+    boolean decode = modules.stream().anyMatch(m -> m.startsWith("paged_attention_decode"));
     double rounding = 0;
-    if (type == DType.BF16 && modules.contains("paged_attention_prefill")) {
+    if (type == DType.I8 && (prefill || decode)) {
+      rounding = 0x1p-11;
+    } else if (type == DType.BF16 && prefill) {
       rounding = 0x1p-8;
-    } else if (!modules.stream().allMatch("paged_attention_general"::equals)) {
+    } else if (prefill || decode) {
       rounding = type == DType.F16 ? 0x1p-22 : 0x1p-16;
     }
-    boolean general = modules.contains("paged_attention_general");
     int keysAtATime =
         plan.launches().stream()
             .mapToInt(
@@ -341,11 +514,10 @@ class PagedAttentionTest {
             .min()
             .orElseThrow();
     // What is not general has a part or two, and in decode four warps share a row's keys.
-    boolean prefill = modules.contains("paged_attention_prefill");
-    boolean decode = modules.contains("paged_attention_decode");
-    int parts = decode || (prefill && type == DType.F16) ? 2 : prefill ? 1 : 0;
+    boolean two = type != DType.I8 && (decode || type == DType.F16);
+    int parts = general || !(prefill || decode) ? 0 : two ? 2 : 1;
     return new AttentionCase.Arithmetic(
-        rounding, rounding, keysAtATime, general ? 0 : parts, decode && !prefill ? 4 : 1);
+        rounding, rounding, keysAtATime, parts, decode && !prefill ? 4 : 1);
   }
 
   /**
