@@ -23,8 +23,7 @@ public final class KvCache implements AutoCloseable {
   private final Layout layout;
   private final int pages;
   private final int pageSize;
-  private final int[] free;
-  private int freeCount;
+  private final FreePages free;
   private int sequences;
 
   KvCache(Backend backend, ModelConfig config, int pages, int pageSize, DType dtype) {
@@ -36,11 +35,7 @@ public final class KvCache implements AutoCloseable {
     this.config = config;
     this.pages = pages;
     this.pageSize = pageSize;
-    this.free = new int[pages];
-    for (int i = 0; i < pages; i++) {
-      free[i] = pages - 1 - i; // the lowest page is taken first
-    }
-    this.freeCount = pages;
+    this.free = new FreePages(pages);
     this.memory = backend.allocateMemory();
     try {
       long[] shape = KvLayer.shape(dtype, pages, config.kvHeads(), pageSize, config.headDim());
@@ -112,7 +107,7 @@ public final class KvCache implements AutoCloseable {
   }
 
   public int freePages() {
-    return freeCount;
+    return free.count();
   }
 
   /** Bytes of device memory, as allocated. */
@@ -132,25 +127,32 @@ public final class KvCache implements AutoCloseable {
   public KvSequence newSequence(int mostTokens) {
     sequences++;
     int firstRotation = config.rope().map(rope -> rope.firstRow(mostTokens)).orElse(0);
-    return new KvSequence(this, mostTokens, firstRotation);
+    boolean known = mostTokens < Integer.MAX_VALUE;
+    int most = known ? Math.ceilDiv(mostTokens, pageSize) : 0;
+    return new KvSequence(this, mostTokens, known ? free.claim(most) : -1, most, firstRotation);
   }
 
-  void take(int[] into, int at, int count) {
-    if (count > freeCount) {
-      throw new CacheFullException(count, freeCount, pages, pageSize);
+  /**
+   * @param into where page numbers go, from {@code at} on
+   * @param claimed the first page that was set aside for {@code into[0]}, or a negative number
+   */
+  void take(int[] into, int at, int count, int claimed, int claimedPages) {
+    if (count > free.count()) {
+      throw new CacheFullException(count, free.count(), pages, pageSize);
     }
-    for (int i = 0; i < count; i++) {
-      into[at + i] = free[--freeCount];
+    for (int i = at; i < at + count; i++) {
+      into[i] = free.take(claimed >= 0 && i < claimedPages ? claimed + i : -1);
     }
   }
 
   void giveBack(int[] from, int at, int count) {
-    for (int i = count - 1; i >= 0; i--) {
-      free[freeCount++] = from[at + i];
+    for (int i = at; i < at + count; i++) {
+      free.giveBack(from[i]);
     }
   }
 
-  void forget() {
+  void forget(int claimed, int claimedPages) {
+    free.unclaim(claimed, claimedPages);
     sequences--;
   }
 

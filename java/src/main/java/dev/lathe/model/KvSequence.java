@@ -9,6 +9,8 @@ import java.util.Arrays;
 public final class KvSequence implements AutoCloseable {
   private final KvCache cache;
   private final int mostTokens;
+  private final int claimed;
+  private final int claimedPages;
   private final int firstRotation;
   private int[] blocks = new int[4];
   private int blockCount;
@@ -17,11 +19,14 @@ public final class KvSequence implements AutoCloseable {
 
   /**
    * @param mostTokens that it will ever have
+   * @param claimed the first of the pages that were set aside for it, or a negative number
    * @param firstRotation the row of the table of rotations that belongs to its first token
    */
-  KvSequence(KvCache cache, int mostTokens, int firstRotation) {
+  KvSequence(KvCache cache, int mostTokens, int claimed, int claimedPages, int firstRotation) {
     this.cache = cache;
     this.mostTokens = mostTokens;
+    this.claimed = claimed;
+    this.claimedPages = claimedPages;
     this.firstRotation = firstRotation;
   }
 
@@ -74,7 +79,7 @@ public final class KvSequence implements AutoCloseable {
       if (blockCount + needed > blocks.length) {
         blocks = Arrays.copyOf(blocks, Math.max(2 * blocks.length, blockCount + needed));
       }
-      cache.take(blocks, blockCount, needed);
+      cache.take(blocks, blockCount, needed, claimed, claimedPages);
       blockCount += needed;
     }
     length += tokens;
@@ -96,7 +101,7 @@ public final class KvSequence implements AutoCloseable {
     if (!closed) {
       truncate(0);
       closed = true;
-      cache.forget();
+      cache.forget(claimed, claimedPages);
     }
   }
 }

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lathe.backend.reference.ReferenceBackend;
 import dev.lathe.tensor.DType;
+import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -49,6 +50,43 @@ class KvCacheTest {
     second.close();
     assertThat(cache.freePages()).isEqualTo(5);
     assertThat(cache.openSequences()).isZero();
+  }
+
+  @Test
+  void sequencesOfKnownLengthsGetNeighbouringPages() {
+    try (KvCache eight = decoder.newCache(8, 4)) {
+      KvSequence first = eight.newSequence(12); // pages 0 to 2
+      KvSequence second = eight.newSequence(16); // 3 to 6
+      KvSequence other = eight.newSequence();
+      first.append(1);
+      second.append(1);
+      other.append(1);
+      first.append(11);
+      second.append(4);
+      assertThat(first.blocks()).containsExactly(0, 1, 2);
+      assertThat(second.blocks()).containsExactly(3, 4);
+      assertThat(other.blocks()).containsExactly(7);
+
+      other.append(4); // nothing else is left: it takes what is set aside
+      assertThat(other.blocks()).containsExactly(7, 5);
+      second.append(4);
+      assertThat(second.blocks()).containsExactly(3, 4, 6);
+      assertThat(eight.freePages()).isZero();
+
+      first.close();
+      KvSequence third = eight.newSequence(12);
+      third.append(12);
+      assertThat(third.blocks()).containsExactly(0, 1, 2);
+      third.truncate(5);
+      third.append(1);
+      other.append(4);
+      assertThat(other.blocks()).containsExactly(7, 5, 2);
+      List.of(second, other, third).forEach(KvSequence::close);
+      assertThat(eight.freePages()).isEqualTo(8);
+      KvSequence all = eight.newSequence(32);
+      all.append(32);
+      assertThat(all.blocks()).containsExactly(0, 1, 2, 3, 4, 5, 6, 7);
+    }
   }
 
   @Test
