@@ -45,6 +45,7 @@ public final class Engine implements AutoCloseable {
   private final Deque<RunningSequence> waiting = new ArrayDeque<>();
   private final List<RunningSequence> running = new ArrayList<>();
   private final List<RunningSequence> sampled = new ArrayList<>();
+  private final Batch batch = new Batch();
   private int reservedPages;
 
   public Engine(Decoder decoder, Tokenizer tokenizer, EngineOptions options) {
@@ -174,10 +175,10 @@ public final class Engine implements AutoCloseable {
     if (running.isEmpty()) {
       return false;
     }
-    Batch batch = new Batch();
+    batch.clear();
     sampled.clear();
     for (RunningSequence sequence : running) {
-      addTo(batch, sequence);
+      add(sequence);
     }
     Tensor rows = logits.rows(0, batch.logitRowCount());
     decoder.forward(batch, cache, rows);
@@ -198,7 +199,7 @@ public final class Engine implements AutoCloseable {
     }
   }
 
-  private void addTo(Batch batch, RunningSequence sequence) {
+  private void add(RunningSequence sequence) {
     if (options.cache() == Cache.NONE) {
       sequence.cached.truncate(0);
     }

@@ -20,6 +20,9 @@ final class StopMatcher {
     if (stopped) {
       return "";
     }
+    if (stops.isEmpty()) {
+      return text;
+    }
     held.append(text);
     int first = -1;
     for (String stop : stops) {

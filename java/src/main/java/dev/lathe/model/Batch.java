@@ -17,6 +17,9 @@ public final class Batch {
   private final Ints blockStarts = new Ints();
   private final Ints blocks = new Ints();
   private final Ints logitRows = new Ints();
+  private final Ints[] arrays = {
+    tokens, positions, slots, queryStarts, contextLengths, blockStarts, blocks, logitRows
+  };
   private int rotations;
 
   /** Whose logits a sequence asks for. */
@@ -32,6 +35,16 @@ public final class Batch {
   public Batch() {
     queryStarts.add(0);
     blockStarts.add(0);
+  }
+
+  /** As new, with the room that it has. */
+  public void clear() {
+    for (Ints ints : arrays()) {
+      ints.size = 0;
+    }
+    queryStarts.add(0);
+    blockStarts.add(0);
+    rotations = 0;
   }
 
   /**
@@ -108,9 +121,7 @@ public final class Batch {
 
   /** The eight arrays, in the order of {@link dev.lathe.backend.BatchTensors}. */
   Ints[] arrays() {
-    return new Ints[] {
-      tokens, positions, slots, queryStarts, contextLengths, blockStarts, blocks, logitRows
-    };
+    return arrays;
   }
 
   /** A growing array of ints. */

@@ -17,6 +17,9 @@ import java.util.stream.LongStream;
  * largest batch that it has seen and is reused by every step.
  */
 final class Workspace implements AutoCloseable {
+  /** Arrays of a batch. */
+  private static final int ARRAYS = 8;
+
   /** Where the block tables are among the batch's arrays. */
   private static final int BLOCKS = 6;
 
@@ -30,6 +33,12 @@ final class Workspace implements AutoCloseable {
   private Buffers full;
   private Activations views;
   private Tensor numbers;
+
+  /** Of the last batch: ints set aside for each array, all that was uploaded, and views of it. */
+  private final int[] rooms = new int[ARRAYS];
+
+  private Tensor uploaded;
+  private BatchTensors uploadedNumbers;
   private Arena stagingArena;
   private MemorySegment staging;
   private int tokenCapacity;
@@ -145,17 +154,35 @@ final class Workspace implements AutoCloseable {
     if (total > numberCapacity) {
       growNumbers(Math.max(total, 2 * numberCapacity));
     }
-    Tensor[] placed = new Tensor[arrays.length];
     int at = 0;
+    boolean same = uploaded != null;
     for (int i = 0; i < arrays.length; i++) {
       int size = arrays[i].size;
       int room = room(batch, arrays, i);
       MemorySegment.copy(arrays[i].values, 0, staging, ValueLayout.JAVA_INT, 4L * at, size);
-      staging.asSlice(4L * (at + size), 4L * (align(room) - size)).fill((byte) 0);
-      placed[i] = numbers.rows(at, at + room);
+      for (int unused = at + size; unused < at + align(room); unused++) {
+        staging.setAtIndex(ValueLayout.JAVA_INT, unused, 0);
+      }
+      same &= rooms[i] == room;
+      rooms[i] = room;
       at += align(room);
     }
-    backend.upload(staging.asSlice(0, 4L * total), numbers.rows(0, total));
+    if (!same) {
+      uploaded = numbers.rows(0, total);
+      uploadedNumbers = views();
+    }
+    backend.upload(staging.asSlice(0, 4L * total), uploaded);
+    return uploadedNumbers;
+  }
+
+  /** The arrays within the uploaded numbers. */
+  private BatchTensors views() {
+    Tensor[] placed = new Tensor[ARRAYS];
+    int at = 0;
+    for (int i = 0; i < ARRAYS; i++) {
+      placed[i] = numbers.rows(at, at + rooms[i]);
+      at += align(rooms[i]);
+    }
     return new BatchTensors(
         placed[0], placed[1], placed[2], placed[3], placed[4], placed[5], placed[6], placed[7]);
   }
@@ -186,6 +213,7 @@ final class Workspace implements AutoCloseable {
       numberMemory.close();
       stagingArena.close();
     }
+    uploaded = null;
     numberMemory = backend.allocateMemory();
     numbers = numberMemory.tensor(DType.I32, ints);
     stagingArena = Arena.ofShared();
@@ -287,6 +315,7 @@ final class Workspace implements AutoCloseable {
     }
     memory = null;
     numberMemory = null;
+    uploaded = null;
     rotationMemory = null;
     stagingArena = null;
     tokenCapacity = 0;

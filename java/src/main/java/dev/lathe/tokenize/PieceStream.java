@@ -36,7 +36,19 @@ final class PieceStream implements TokenStream {
       return "";
     }
     first = false;
-    return decode(bytes, strip(bytes), false);
+    int from = strip(bytes);
+    return pending.length == 0 && isAscii(bytes)
+        ? new String(bytes, from, bytes.length - from, StandardCharsets.US_ASCII)
+        : decode(bytes, from, false);
+  }
+
+  private static boolean isAscii(byte[] bytes) {
+    for (byte b : bytes) {
+      if (b < 0) {
+        return false;
+      }
+    }
+    return true;
   }
 
   @Override
