@@ -99,6 +99,11 @@ int32_t lathe_cpu_append(lathe_cpu* cpu, const float* qkv, int64_t stride, int64
 
 namespace {
 
+/* New tokens of a sequence that are one piece of work. */
+constexpr int64_t kTokensPerTask = 16;
+/* Threads that a chain is divided among by sequences, at most. */
+constexpr int kMostDivided = 64;
+
 /* The sequences of a batch that attention looks at, and the cache that they lie in. */
 struct Sequences {
   int64_t tokens;
@@ -141,6 +146,27 @@ struct Sequences {
       seen.scores += fresh * context;
     }
     return seen;
+  }
+
+  /* Where the rows of each thread begin, and the last one's end, so that none has a part of a sequence; false where one
+   * had to have much more than its share. */
+  bool divide(int threads, int64_t* bounds) const {
+    int64_t s = 0;
+    int64_t most = 0;
+    bounds[0] = 0;
+    for (int thread = 1; thread <= threads; thread++) {
+      int64_t wanted = tokens * thread / threads;
+      while (s < count && query_starts[s + 1] <= wanted) {
+        s++;
+      }
+      int64_t below = query_starts[s];
+      int64_t above = s < count ? query_starts[s + 1] : below;
+      bool up = s < count && above - wanted < wanted - below;
+      s += up;
+      bounds[thread] = std::max(bounds[thread - 1], up ? above : below);
+      most = std::max(most, bounds[thread] - bounds[thread - 1]);
+    }
+    return 3 * most * threads <= 4 * tokens;
   }
 
   /* Single tokens over contexts of much the same length: rows are fair shares. */
@@ -230,11 +256,32 @@ int32_t lathe_cpu_attention(lathe_cpu* cpu, float* out, int64_t out_stride, cons
     cpu->chain.add(cpu->pool, tokens, rows);
     return LATHE_OK;
   }
+  if (tokens > sequences && cpu->chain.goesOn(tokens)) { /* prompts: each thread those that begin in its rows */
+    int64_t bounds[kMostDivided + 1];
+    if (cpu->chain.threads() <= kMostDivided && batch.divide(cpu->chain.threads(), bounds)) {
+      cpu->chain.divide(bounds);
+      auto rows = [=](int64_t from, int64_t to, int thread) {
+        float* scratch = cpu->scratch[size_t(thread)].floats(0);
+        for (int64_t s = 0; s < sequences; s++) {
+          int64_t fresh = query_starts[s + 1] - query_starts[s];
+          if (query_starts[s] < from || query_starts[s] >= to) {
+            continue;
+          }
+          for (int32_t kv = 0; kv < kv_heads; kv++) {
+            for (int64_t first = 0; first < fresh; first += kTokensPerTask) {
+              cpu->kernels->attention(item(s, kv, first, std::min(fresh, first + kTokensPerTask)), Kv(kv_type), scratch);
+            }
+          }
+        }
+      };
+      cpu->chain.add(cpu->pool, tokens, rows);
+      return LATHE_OK;
+    }
+  }
   cpu->chain.finish();
   /* Two multiply-adds an element of each key; by several threads where that is more than some 3 microseconds: a thread
    * that still spins after the layer before takes its share within a fraction of one. */
   constexpr int64_t kWorthThreads = 80'000;
-  constexpr int64_t kTokensPerTask = 16;
   bool alone = cpu->pool.threads() == 1 || scores * heads * (head_dim + 16) < kWorthThreads;
   if (alone) {
     for (int64_t s = 0; s < sequences; s++) {

@@ -3,7 +3,30 @@
 namespace lathe {
 
 Chain::Chain(int threads)
-    : threads_(threads), operations_(new Operation[kOperations]), cursors_(new Cursor[size_t(threads)]) {}
+    : threads_(threads), operations_(new Operation[kOperations]), cursors_(new Cursor[size_t(threads)]),
+      bounds_(new int64_t[size_t(threads) + 1]()) {}
+
+void Chain::divideEvenly() {
+  for (int thread = 0; thread <= threads_; thread++) {
+    bounds_[size_t(thread)] = rows_ * thread / threads_;
+  }
+}
+
+void Chain::divide(const int64_t* bounds) {
+  bool same = true;
+  for (int thread = 0; thread <= threads_; thread++) {
+    same &= bounds_[size_t(thread)] == bounds[thread];
+  }
+  if (same) {
+    return;
+  }
+  int64_t rows = rows_;
+  finish(); /* no recording has another division than the even one */
+  rows_ = rows;
+  for (int thread = 0; thread <= threads_; thread++) {
+    bounds_[size_t(thread)] = bounds[thread];
+  }
+}
 
 /* One at a time has a thread's cursor: the worker, or the caller in its place. */
 void Chain::follow(int thread) {

@@ -6,8 +6,8 @@
  * half of what a second thread brings.
  *
  * The caller adds an operation and does its own rows at once; a worker follows as fast as it can. Rows are divided in
- * one way for a number of rows, so that each finds what it wrote before; an operation that looks across rows, or has
- * another number of them, must come after finish(). Who finishes takes over what a worker has not begun, so that a
+ * one way for a number of rows, evenly or between the sequences of prompts, so that each finds what it wrote before; an
+ * operation that looks across a thread's rows, or has another number of them, must come after finish(). Who finishes takes over what a worker has not begun, so that a
  * worker that sleeps, or was put off its processor, delays nothing.
  *
  * Every hand-over costs each side some lines of memory from the other's cache. A step that is repeated is recorded while
@@ -71,9 +71,14 @@ class Chain {
   template <class F> void add(Pool& pool, int64_t rows, F body) {
     static_assert(std::is_trivially_copyable_v<F> && sizeof(F) <= sizeof(Operation::closure), "captures too much");
     uint32_t at = pushed_.load(std::memory_order_relaxed);
-    if (rows != rows_ || at - begun_ == kOperations) {
+    if (rows != rows_) {
       settle();
       rows_ = rows;
+      divideEvenly();
+      pool.wake();
+    } else if (at - begun_ == kOperations) {
+      settle();
+      rows_ = rows; /* divided as before */
       pool.wake();
     }
     Operation& operation = operations_[at % kOperations];
@@ -87,6 +92,10 @@ class Chain {
     pushed_.store(at + 1, std::memory_order_release);
     body(int64_t(0), bound(1), 0);
   }
+
+  /* Goes on with rows divided there: thread t has bounds[t] to bounds[t + 1]. */
+  void divide(const int64_t* bounds);
+  int threads() const { return threads_; }
 
   /* Whether what an operation asks of numbers in memory holds now; a replay asks again. */
   template <class F> int32_t require(F condition) {
@@ -146,7 +155,8 @@ class Chain {
   };
 
   /* The first row of a thread. */
-  int64_t bound(int thread) const { return rows_ * thread / threads_; }
+  int64_t bound(int thread) const { return bounds_[size_t(thread)]; }
+  void divideEvenly();
   void waitForAll();
   void record(const Operation& operation);
   void record(const Condition& condition);
@@ -156,6 +166,7 @@ class Chain {
   int threads_;
   std::unique_ptr<Operation[]> operations_;
   std::unique_ptr<Cursor[]> cursors_;
+  std::unique_ptr<int64_t[]> bounds_; /* where each thread's rows begin, and the last one's end; as rows_ */
   int64_t rows_ = 0;   /* of the operations that may not be done yet, 0 for none; read by workers after pushed_ */
   uint32_t begun_ = 0; /* pushed_ at the last finish(): all before it are done */
   Recording* recording_ = nullptr;

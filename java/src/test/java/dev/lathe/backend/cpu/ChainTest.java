@@ -36,9 +36,9 @@ final class ChainTest {
   @Test
   void stepsOfAModelAreTheSameToTheBitOnAnyNumberOfThreads() {
     for (int sequences : new int[] {1, 2, 3, 5, 8, 33, 64, 65}) {
-      List<float[]> alone = logits(1, sequences, 24);
+      List<float[]> alone = logits(1, sequences, 24, 1);
       for (int threads : new int[] {2, 3, 7}) {
-        List<float[]> together = logits(threads, sequences, 24);
+        List<float[]> together = logits(threads, sequences, 24, 1);
         for (int step = 0; step < alone.size(); step++) {
           assertThat(together.get(step))
               .as("%d sequences, %d threads, step %d", sequences, threads, step)
@@ -48,13 +48,35 @@ final class ChainTest {
     }
   }
 
-  /** Contexts of unlike lengths: a step goes in and out of chains. */
-  private static List<float[]> logits(int threads, int sequences, int steps) {
+  /** Rows are divided between sequences then, where these are much alike, and evenly elsewhere. */
+  @Test
+  void promptsAreTheSameToTheBitOnAnyNumberOfThreads() {
+    for (int sequences : new int[] {1, 2, 3, 4, 7, 8, 12}) {
+      for (int most : new int[] {3, 5, 16}) {
+        List<float[]> alone = logits(1, sequences, 6, most);
+        for (int threads : new int[] {2, 3, 4, 7}) {
+          List<float[]> together = logits(threads, sequences, 6, most);
+          for (int step = 0; step < alone.size(); step++) {
+            assertThat(together.get(step))
+                .as("%d prompts by %d, %d threads, step %d", sequences, most, threads, step)
+                .isEqualTo(alone.get(step));
+          }
+        }
+      }
+    }
+  }
+
+  /**
+   * Contexts of unlike lengths: a step goes in and out of chains.
+   *
+   * @param most new tokens of a sequence in a step; in half of the steps all have so many
+   */
+  private static List<float[]> logits(int threads, int sequences, int steps, int most) {
     List<float[]> all = new ArrayList<>();
     try (TinyModel model = new TinyModel(7);
         CpuBackend backend = CpuBackend.open(threads);
         Decoder decoder = Decoder.load(model, backend);
-        KvCache cache = decoder.newCache(4 * sequences, 16);
+        KvCache cache = decoder.newCache((most + 4) * sequences, 16);
         DeviceMemory memory = backend.allocateMemory();
         Arena arena = Arena.ofConfined()) {
       int vocabulary = decoder.config().vocabulary();
@@ -68,7 +90,8 @@ final class ChainTest {
       for (int step = 0; step < steps; step++) {
         Batch batch = new Batch();
         for (int s = 0; s < sequences; s++) {
-          int fresh = step == 0 ? 1 + s % 7 : 1;
+          int fresh = most > 1 ? (step % 2 == 0 ? most : 1 + random.nextInt(most)) : 1;
+          fresh = step == 0 && most == 1 ? 1 + s % 7 : fresh;
           int[] tokens = random.ints(fresh, 0, vocabulary).toArray();
           batch.add(running.get(s), tokens, Batch.Logits.LAST);
         }
