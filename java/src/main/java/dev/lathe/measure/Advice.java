@@ -73,6 +73,18 @@ final class Advice {
           100 * cached / moved,
           half);
     }
+    boolean kept = facts.decoder().backend().cacheTypes().contains(DType.I8);
+    long int8Bytes = Bytes.keyValuePerToken(facts.decoder().config(), DType.I8);
+    double saved = cached * (1 - (double) int8Bytes / facts.kvBytesPerToken());
+    double int8 = moved / (moved - saved);
+    if (int8 > WORTH && kept) {
+      add(
+          phase,
+          "memory-bound: KV-cache in INT8: keys and values are %.0f %% of the bytes moved; at most"
+              + " %.2f times as fast (quantize --scheme kv8)",
+          100 * cached / moved,
+          int8);
+    }
     if (phase.name().equals(Profiler.DECODE) && phase.sequences() < BATCH) {
       // The weights are read once for all sequences; the rest grows with them.
       double more = (double) BATCH / phase.sequences();

@@ -116,10 +116,14 @@ class ProfilerTest {
     Profile slowMemory = profile(new Ceilings(20, 1e9, "slow memory"));
     assertThat(slowMemory.bottleneck()).isEqualTo(Bound.MEMORY);
     assertThat(slowMemory.advice()).anySatisfy(a -> assertThat(a).contains("INT8 weights"));
+    assertThat(slowMemory.advice())
+        .anySatisfy(a ->
+            assertThat(a).matches("decode: .*KV-cache in INT8.* at most 1\\.\\d+ times.*kv8.*"));
     Profile slowArithmetic = profile(new Ceilings(1e9, 10, "slow arithmetic"));
     assertThat(slowArithmetic.bottleneck()).isEqualTo(Bound.COMPUTE);
     assertThat(slowArithmetic.advice()).anySatisfy(a -> assertThat(a).contains("compute-bound"));
     assertThat(slowArithmetic.advice()).noneSatisfy(a -> assertThat(a).contains("W8A8"));
+    assertThat(slowArithmetic.advice()).noneSatisfy(a -> assertThat(a).contains("kv8"));
     // Three quarters and more of the arithmetic are linear layers, which a tenfold roof speeds up.
     Profile int8 = profile(new Ceilings(1e9, 10, 20, OptionalDouble.of(100), "slow arithmetic"));
     assertThat(int8.advice())
