@@ -62,15 +62,21 @@
     // Beside its point; above or below it where another point is in the way.
     const inTheWay = p => figures.points.filter(q => q.bytes > p.bytes && q.bytes - p.bytes < largest * 0.45
       && Math.abs(squeeze(q.loss_percent) - squeeze(p.loss_percent)) < 0.4).length;
+    // Labels of points in one place, one below the other.
+    const stacked = p => {
+      const here = figures.points.filter(q => Math.abs(q.bytes - p.bytes) < largest * 0.03
+        && Math.abs(squeeze(q.loss_percent) - squeeze(p.loss_percent)) < 0.3)
+        .sort((a, b) => b.loss_percent - a.loss_percent);
+      return (here.indexOf(p) - (here.length - 1) / 2) * 33;
+    };
     const place = p => p.bytes > largest / 2 ? {position: 'bottom', align: 'right', offset: [8, 0]}
-      : inTheWay(p) === 0 ? {position: 'right', align: 'left'}
+      : inTheWay(p) === 0 ? {position: 'right', align: 'left', offset: [0, stacked(p)]}
       : {position: inTheWay(p) % 2 ? 'bottom' : 'top', align: 'left', offset: [-8, 0]};
     const series = ['baseline', 'accepted', 'rejected'].map(verdict => ({
       name: verdict, type: 'scatter', symbol: shape[verdict], symbolSize: verdict === 'rejected' ? 15 : 13,
       itemStyle: verdict === 'rejected'
         ? {color: t.card, borderColor: t.rejected, borderWidth: 2.5} : {color: t[verdict]},
       clip: false,
-      labelLayout: {hideOverlap: false, moveOverlap: 'shiftY'},
       label: {
         show: true, color: t.ink, fontSize: 12, distance: 8,
         formatter: p => shorten(p.data.point.name, narrow ? 20 : 30) + '\n' + change(p.data.point.loss_percent),
