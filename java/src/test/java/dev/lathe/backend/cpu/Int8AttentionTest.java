@@ -5,7 +5,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.lathe.backend.AttentionShape;
 import dev.lathe.backend.TokenQuantization;
 import dev.lathe.tensor.DType;
-import java.util.Arrays;
 import java.util.SplittableRandom;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Assumptions;
@@ -72,35 +71,13 @@ final class Int8AttentionTest {
   @ParameterizedTest
   @ValueSource(ints = {32, 64, 96, 128})
   void theSameBitsAloneInABatchAndWithAnyThreads(int headDim) {
-    try (DecodeStep step = decode(shape(6, 2, headDim), 16, CONTEXTS)) {
-      float[][] batch = step.run(SET, 1);
-      for (int threads : new int[] {2, 3, 5}) {
-        assertThat(step.run(SET, threads)).as("%d threads", threads).isDeepEqualTo(batch);
-      }
-      for (int s = 0; s < CONTEXTS.length; s++) {
-        assertThat(step.run(SET, 1, step.shape, s)[0])
-            .as("%d keys alone", CONTEXTS[s])
-            .isEqualTo(batch[s]);
-      }
-    }
+    AttentionInvariance.aloneInABatchAndWithAnyThreads(SET, DType.I8, headDim, CONTEXTS);
   }
 
   @ParameterizedTest
   @ValueSource(ints = {32, 64, 96, 128})
   void theSameBitsWhateverHeadsShareATile(int headDim) {
-    int[] contexts = {1, 2, 15, 16, 17, 33, 50, 200};
-    int[] all = IntStream.range(0, contexts.length).toArray();
-    try (DecodeStep step = decode(shape(8, 1, headDim), 32, contexts)) {
-      float[][] eight = step.run(SET, 1);
-      for (int heads = 1; heads < 8; heads++) {
-        float[][] fewer = step.run(SET, 1, shape(heads, 1, headDim), all);
-        for (int s = 0; s < contexts.length; s++) {
-          assertThat(fewer[s])
-              .as("%d heads, %d keys", heads, contexts[s])
-              .isEqualTo(Arrays.copyOf(eight[s], heads * headDim));
-        }
-      }
-    }
+    AttentionInvariance.whateverHeadsShareATile(SET, DType.I8, headDim);
   }
 
   @ParameterizedTest
@@ -254,6 +231,6 @@ final class Int8AttentionTest {
   }
 
   private static AttentionShape shape(int heads, int kvHeads, int headDim) {
-    return new AttentionShape(heads, kvHeads, headDim, (float) (1 / Math.sqrt(headDim)));
+    return AttentionInvariance.shape(heads, kvHeads, headDim);
   }
 }
