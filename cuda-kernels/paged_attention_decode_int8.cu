@@ -11,7 +11,7 @@
  * needs stages (128 (dims + 16) + 512) bytes of shared memory, for 256 dims 8192 more, and 256 (dims + 4) at least; rows padded
  * by 16 bytes: ldmatrix and cp.async have no bank conflicts. In flight: 4 KB a warp and stage at 128 dims
  * bound by memory: report GB/s; not measured on a GPU yet
- * grid: tiles, kv_heads, splits           twin: ReferenceBackend.attention          proof: PagedAttentionTest
+ * grid: tiles, kv_heads, splits           twin: ReferenceBackend.attention          proof: Int8PagedAttentionTest
  */
 #include "common/decode.cuh"
 #include "common/int8_tiles.cuh"

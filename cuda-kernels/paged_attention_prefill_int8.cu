@@ -11,7 +11,7 @@
  * needs, for so many keys at a time (64, for 256 dims 32), keys (8 dims + 56) bytes of shared memory; for 256 dims 33,792 more,
  * for the queries
  * 4 rows keys head_dim FLOP: bound by the tensor cores; not measured on a GPU yet
- * grid: tiles, kv_heads           twin: ReferenceBackend.attention          proof: PagedAttentionTest
+ * grid: tiles, kv_heads           twin: ReferenceBackend.attention          proof: Int8PagedAttentionTest
  */
 #include "common/int8_tiles.cuh"
 #include "common/prefill.cuh"

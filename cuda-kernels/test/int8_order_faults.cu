@@ -1,4 +1,4 @@
-/* paged_attention_decode_int8.cu with one mistake, a canary of PagedAttentionTest: a lane's second pair of a key's codes meets
+/* paged_attention_decode_int8.cu with one mistake, a canary of Int8PagedAttentionTest: a lane's second pair of a key's codes meets
  * the columns of the query behind those of the first pair of all lanes, where 16-bit keys have them. Only g++ compiles it.
  */
 #include "common/int8_tiles.cuh"

@@ -1,4 +1,4 @@
-/* paged_attention_decode_int8.cu with one mistake, a canary of PagedAttentionTest: where the values' unit rises, sums stay in
+/* paged_attention_decode_int8.cu with one mistake, a canary of Int8PagedAttentionTest: where the values' unit rises, sums stay in
  * the old one. Only g++ compiles it.
  */
 #include "common/int8_tiles.cuh"

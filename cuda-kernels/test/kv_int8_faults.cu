@@ -1,6 +1,6 @@
 /* An INT8 cache written and read with one mistake, on purpose: what the comparison with the reference must catch.
  *
- * Only g++ compiles it. RopeKernelTest and PagedAttentionTest expect `defect` 0 to pass and each other one to be found. Plain:
+ * Only g++ compiles it. RopeKernelTest and Int8PagedAttentionTest expect `defect` 0 to pass and each other one to be found. Plain:
  * a thread does by itself what others share.
  */
 #include "../common/paged.cuh"

@@ -499,7 +499,7 @@ public final class CpuBackend extends HostBackend {
   @Override
   public DType cacheType(DType model, boolean quantized) {
     DType wanted = quantized && model == DType.F32 ? DType.BF16 : model;
-    return cacheTypes().contains(wanted) ? wanted : DType.F32;
+    return wanted.isFloating() && cacheTypes().contains(wanted) ? wanted : DType.F32;
   }
 
   /** {@code lathe_kv} */

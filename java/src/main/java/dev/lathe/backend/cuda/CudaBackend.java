@@ -367,7 +367,7 @@ public final class CudaBackend implements Backend {
    */
   @Override
   public DType cacheType(DType model, boolean quantized) {
-    return model != DType.I8 && cacheTypes().contains(model) ? model : DType.F32;
+    return model.isFloating() && cacheTypes().contains(model) ? model : DType.F32;
   }
 
   private void requireOpen() {
